@@ -1,0 +1,33 @@
+// A labelled set of equally large uint8 images in host memory, and what a reader tells about its origin.
+// images [count,H,W,C] (HWC, channels adjacent); labels [count], each below class_names.size().
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "convoy/types.hpp"
+
+namespace convoy {
+
+struct ImageSet {
+  Extent image;  // channels 1 or 3
+  std::vector<std::uint8_t> images;
+  std::vector<std::int32_t> labels;
+  std::size_t count() const { return labels.size(); }
+  const std::uint8_t* at(std::size_t index) const {
+    return images.data() + index * static_cast<std::size_t>(image.elements());
+  }
+};
+
+struct Dataset {
+  std::string name;    // "CIFAR-10 (binary)", "Fashion-MNIST (IDX)", "SYNTHETIC"
+  std::string origin;  // the path as given
+  std::vector<std::string> class_names;
+  ImageSet train, test;
+  std::uint64_t checksum = 0;  // of all images and labels, in order
+  int classes() const { return static_cast<int>(class_names.size()); }
+};
+
+}  // namespace convoy

@@ -1,0 +1,173 @@
+// The first seam: one device of one worker. It owns device memory, streams and the physical layout of activations.
+// Everything above it is compiled once and knows no device.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <string>
+#include <string_view>
+
+#include "convoy/operation.hpp"
+#include "convoy/step_row.hpp"
+#include "convoy/types.hpp"
+#include "convoy/update.hpp"
+
+namespace convoy {
+
+// Device memory that frees itself; zeroed when allocated. Move-only.
+class Arena {
+ public:
+  using Release = std::function<void(void*)>;
+  Arena() = default;
+  Arena(void* data, std::size_t bytes, Release release);
+  Arena(Arena&& other) noexcept;
+  Arena& operator=(Arena&& other) noexcept;
+  ~Arena();
+
+  void* data() const { return data_; }
+  std::size_t bytes() const { return bytes_; }
+  std::byte* at(std::size_t offset) const { return static_cast<std::byte*>(data_) + offset; }
+  float* floats() const { return static_cast<float*>(data_); }
+
+ private:
+  void* data_ = nullptr;
+  std::size_t bytes_ = 0;
+  Release release_;
+};
+
+enum class Communicated : std::uint8_t { no, yes };  // whether a communicator will reduce this arena in place
+
+// Where a batch's samples come from. Images are uint8 [rows,H,W,C], labels int32 [rows], both device memory.
+// Position p of the batch is sample order[row->first + p]; its pixels lie in row `sample` of images, or, where
+// `staged`, in row p.
+struct BatchSource {
+  const std::uint8_t* images = nullptr;
+  const std::int32_t* labels = nullptr;
+  const std::int32_t* order = nullptr;
+  bool staged = false;
+};
+
+enum class Flip : std::uint8_t { none, random, alternating };
+
+// Random augmentation. Draws for sample s in epoch e from random_bits(seed, purpose, e, s):
+// flip: random: bit 0 of x with purpose flip. alternating (Jordan 2024): the same with epoch 0, xor (e & 1).
+// translate by t: dx = below(x, 2t+1) - t, dy = below(y, 2t+1) - t, reflect padding (no edge repeat).
+// cutout of side c: centre (below(x, W), below(y, H)), covers [centre - c/2, centre - c/2 + c), filled with the
+// mean (0 after normalisation). colour: pixel/255 -> ((p - 0.5) * contrast + 0.5) + brightness, where contrast is
+// 1 + contrast * (2 u(x) - 1) and brightness is brightness * (2 u(y) - 1).
+struct Augmentation {
+  Flip flip = Flip::none;
+  int translate = 0;     // pixels
+  int cutout = 0;        // side in pixels
+  float brightness = 0;  // of the 0..1 range
+  float contrast = 0;
+};
+
+// A fixed view for evaluation: mirrored or not, shifted by whole pixels with reflect padding:
+// output(y, x) = image(y + dy, x + dx).
+struct View {
+  bool mirror = false;
+  int dy = 0, dx = 0;
+};
+
+struct InputArgs {
+  BatchSource source;
+  Extent image;                  // of the data: channels 1 or 3
+  Extent input;                  // of the network: grey repeated where it has 3 channels and the data 1
+  int rows = 0;                  // the planned batch; rows beyond row->count become zero
+  const float* scale = nullptr;  // [C] device memory: output = pixel * scale + offset, one fused multiply-add
+  const float* offset = nullptr;
+  Mode mode = Mode::train;
+  Augmentation augmentation;  // train
+  View view;                  // evaluate
+  void* output = nullptr;     // [N,H,W,C], the backend's layout and compute type
+  const StepRow* row = nullptr;
+};
+
+// Sums over steps, on the device until somebody copies them.
+struct LossSums {
+  double loss = 0;
+  std::int64_t correct = 0;
+  std::int64_t samples = 0;
+  std::int64_t not_finite = 0;  // samples whose loss was NaN or infinite
+};
+
+// Softmax cross-entropy with label smoothing, forward and backward in one pass; adds to *sums.
+// logits fp32 [N, classes], multiplied by logit_scale first. gradient [N, classes] in the type that the last
+// dense operation's output_gradient has (compute type); null in evaluation. Padding rows get gradient 0.
+struct LossArgs {
+  const float* logits = nullptr;
+  BatchSource source;
+  int rows = 0, classes = 0;
+  float logit_scale = 1, smoothing = 0;
+  void* gradient = nullptr;
+  LossSums* sums = nullptr;
+  const StepRow* row = nullptr;
+};
+
+// What is recorded; part of the key under which a recording is kept. All ranks record the same kinds.
+enum class StepKind : std::uint8_t { full, last, evaluate };
+
+class Recording {
+ public:
+  virtual ~Recording() = default;
+  virtual void replay() = 0;  // enqueues; never waits
+};
+
+struct DeviceInfo {
+  std::string kind;       // "cpu" or "cuda"
+  std::string name;       // the processor's or GPU's name
+  std::string libraries;  // "oneDNN 2.6.3 (avx2)"
+  Precision precision = Precision::fp32;
+  int threads = 1;
+};
+
+class Backend {
+ public:
+  Backend() = default;
+  Backend(const Backend&) = delete;
+  Backend& operator=(const Backend&) = delete;
+  virtual ~Backend() = default;
+
+  virtual const DeviceInfo& info() const = 0;
+  virtual DType compute_type() const = 0;
+
+  virtual Arena allocate(std::size_t bytes, std::string_view what, Communicated = Communicated::no) = 0;
+  virtual std::size_t allocated_bytes() const = 0;  // now held by arenas
+  virtual std::size_t peak_allocated_bytes() const = 0;
+
+  virtual std::unique_ptr<Operation> plan(const OperationSpec&, int batch, Mode) = 0;
+  virtual std::unique_ptr<Update> plan(const UpdateSpec&) = 0;
+  virtual std::unique_ptr<Recording> record(StepKind, const std::function<void()>& step) = 0;
+
+  // Bytes of an activation [N,H,W,C] in this backend's layout, and the two conversions; for the edges (tests, init).
+  virtual std::size_t activation_bytes(int batch, const Extent&) const = 0;
+  virtual void pack_activation(int batch, const Extent&, const float* host_nhwc, void* device) = 0;
+  virtual void unpack_activation(int batch, const Extent&, const void* device, float* host_nhwc) = 0;
+
+  // Host <-> device, ordered with what is enqueued. `download` waits.
+  virtual void upload(void* device, const void* host, std::size_t bytes) = 0;
+  virtual void download(void* host, const void* device, std::size_t bytes) = 0;
+  virtual void copy(void* to, const void* from, std::size_t bytes) = 0;
+  virtual void zero(void* device, std::size_t bytes) = 0;
+  virtual void wait() = 0;
+
+  // rows[*cursor] becomes *current; ++*cursor.
+  virtual void begin_step(const StepRow* rows, std::int32_t* cursor, StepRow* current) = 0;
+  virtual void prepare_input(const InputArgs&) = 0;
+  virtual void softmax_cross_entropy(const LossArgs&) = 0;
+  // sum[i] += weight * logits[i], fp32; `first` overwrites. For test-time views.
+  virtual void accumulate_logits(const float* logits, float weight, bool first, std::size_t count, float* sum) = 0;
+  // a += b over an activation gradient of this backend's layout and compute type.
+  virtual void add_gradient(int batch, const Extent&, void* a, const void* b) = 0;
+  // *factor = min(1, limit / ||gradients||), fp64 sums; *norm = ||gradients||.
+  virtual void clip_factor(const float* gradients, std::size_t count, float limit, float* factor, float* norm) = 0;
+  // 64-bit sum of the words, position-weighted; equal on every backend. Waits.
+  virtual std::uint64_t checksum(const void* device, std::size_t bytes) = 0;
+  // Index of the first value that is not finite, or -1. Waits.
+  virtual std::int64_t first_not_finite(const float* values, std::size_t count) = 0;
+};
+
+}  // namespace convoy
