@@ -1,0 +1,24 @@
+// What every operation of the CPU backend is planned with: the compute type, the layout rule, the kernels of this
+// processor's instruction set, and oneDNN's engine and stream.
+#pragma once
+
+#include <oneapi/dnnl/dnnl.hpp>
+
+#include "convoy/types.hpp"
+#include "cpu/kernels/kernels.hpp"
+#include "cpu/layout.hpp"
+
+namespace convoy::cpu {
+
+struct Context {
+  dnnl::engine engine;
+  dnnl::stream stream;
+  DType compute = DType::f32;
+  int native_block = 8;             // channels per block, see layout.hpp
+  int threads = 1;                  // of OpenMP, for this worker
+  const Kernels* kernels = nullptr;  // the hot loops for this processor
+
+  Layout layout(const Extent& extent) const { return layout_of(extent, native_block); }
+};
+
+}  // namespace convoy::cpu
