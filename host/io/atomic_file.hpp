@@ -1,0 +1,19 @@
+// Files that are either whole or not there: temporary name in the same folder, fsync, rename, fsync of the folder.
+#pragma once
+
+#include <cstddef>
+#include <filesystem>
+#include <span>
+#include <string_view>
+#include <vector>
+
+namespace convoy {
+
+// Writes the pieces one after another. Throws Error naming the file and the system's reason; then no trace is left.
+void write_file_atomically(const std::filesystem::path& path, std::span<const std::span<const std::byte>> pieces);
+void write_file_atomically(const std::filesystem::path& path, std::string_view text);
+
+// The whole file. Throws Error where it cannot be read or is larger than `limit` bytes.
+std::vector<std::byte> read_file(const std::filesystem::path& path, std::size_t limit);
+
+}  // namespace convoy

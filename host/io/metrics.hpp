@@ -1,0 +1,64 @@
+// What a run reports: rows of metrics.jsonl and the fields of summary.json, as plain structs.
+// A test set figure that was not taken is absent, not zero.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <optional>
+#include <string>
+
+namespace convoy {
+
+struct StepMetrics {
+  std::int64_t step = 0;  // optimizer steps taken
+  int epoch = 0;          // the epoch that this step belongs to, from 1
+  double learning_rate = 0;
+  std::int64_t images_seen = 0;
+  double images_per_second = 0;  // since the last row
+  double loss = 0;               // mean over the global batches since the last row
+};
+
+struct EpochMetrics {
+  int epoch = 0;  // epochs completed
+  std::int64_t step = 0;
+  double learning_rate = 0;
+  std::int64_t images_seen = 0;
+  double images_per_second = 0;  // images_seen of this epoch over its training time
+  double train_seconds = 0;      // from the first step to the end of this epoch: no start-up, no evaluation
+  double train_loss = 0;
+  std::optional<double> train_accuracy;
+  std::optional<double> test_loss, test_accuracy, test_accuracy_plain;
+  std::optional<double> validation_loss, validation_accuracy;
+};
+
+// What a run found out; all but the fields of RunFacts.
+struct RunResults {
+  std::optional<double> test_accuracy, test_loss;  // with the recipe's views
+  std::optional<double> test_accuracy_plain;       // without
+  std::optional<double> validation_accuracy, validation_loss;
+  std::optional<double> train_loss;
+  std::int64_t steps = 0;
+  int epochs = 0;  // completed
+  std::int64_t images_seen = 0;
+  double startup_seconds = 0;     // from the start of the process to the first step
+  double train_seconds = 0;       // steps alone
+  double evaluation_seconds = 0;  // all evaluations
+  double images_per_second = 0;   // of train_seconds
+  std::uint64_t peak_device_bytes = 0;
+};
+
+// What is known before the first step.
+struct RunFacts {
+  std::string recipe;         // its name
+  std::string model;          // network's name
+  std::string data_name;      // "CIFAR-10 (binary)"
+  std::string data_origin;    // the path
+  std::string data_checksum;  // hexadecimal
+  std::string device;         // "cpu (AMD EPYC ..., 2 threads)"
+  std::string precision;
+  std::int64_t parameters = 0;
+  int world_size = 1;
+  std::map<std::string, std::string> versions;  // libraries of the device, e.g. {"onednn", "2.6.3"}
+};
+
+}  // namespace convoy

@@ -1,0 +1,50 @@
+// What the trainer tells a run: rows of metrics.jsonl, summary.json from the first step to the end, and the
+// progress on the terminal. Owned by the command; one per run, on rank 0.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "io/metrics.hpp"
+#include "io/process_clock.hpp"
+#include "io/progress.hpp"
+#include "io/run_folder.hpp"
+
+namespace convoy {
+
+class RunRecorder {
+ public:
+  // command_line: as typed, for summary.json.
+  RunRecorder(RunFolder folder, std::vector<std::string> command_line, const ProcessClock& clock, Progress& progress);
+
+  // Before the first step: writes recipe.toml (the resolved configuration, as a recipe) and summary.json with
+  // `state` running. `configuration` is the same as a JSON object for summary.json.
+  void start(const RunFacts& facts, const std::string& recipe_toml, const std::string& configuration_json,
+             const ProgressPlan& plan);
+
+  void note(std::string_view line);        // a line for the user; also the run's first lines
+  void tick(std::int64_t images_seen);     // after every step; redraws the bar at most ten times a second
+  void step(const StepMetrics& row);       // a row of metrics.jsonl; flushed
+  void epoch(const EpochMetrics& row);     // a row and a line
+  void finish(const RunResults& results);  // state done, and the final table
+  void stop(const RunResults& results, const std::string& reason);  // state stopped (--steps, a signal)
+  void fail(const std::string& reason) noexcept;                    // state failed; never throws
+
+  const RunFolder& folder() const { return folder_; }
+  const ProcessClock& clock() const { return clock_; }
+
+ private:
+  void write_summary(const std::string& state, const std::string& reason);
+
+  RunFolder folder_;
+  std::vector<std::string> command_line_;
+  const ProcessClock& clock_;
+  Progress& progress_;
+  RunFacts facts_;
+  RunResults results_;
+  std::string configuration_json_;
+};
+
+}  // namespace convoy

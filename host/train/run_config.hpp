@@ -1,0 +1,117 @@
+// The configuration of one run: plain values, as the recipe and the command line together say.
+// Quantities are global: batch, epochs, learning rates. host/train/run_options.hpp is the table of all options.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "convoy/backend.hpp"
+#include "convoy/types.hpp"
+
+namespace convoy {
+
+enum class OptimizerKind : std::uint8_t { sgd, adam, adamw, muon };
+enum class ScheduleKind : std::uint8_t { constant, linear, cosine, triangular };
+enum class LossReduction : std::uint8_t { mean, sum };
+enum class DeviceChoice : std::uint8_t { automatic, cpu, cuda };
+enum class Normalisation : std::uint8_t { dataset, unit };  // unit: x / 255
+enum class LabelKind : std::uint8_t { fine, coarse };
+enum class DataMode : std::uint8_t { automatic, resident, staged };
+
+// Everything that may differ between parameter groups.
+struct GroupSettings {
+  OptimizerKind optimizer = OptimizerKind::sgd;
+  double learning_rate = 0.1;
+  double momentum = 0;
+  bool nesterov = false;
+  double weight_decay = 0;
+  bool decoupled = false;
+  double beta1 = 0.9, beta2 = 0.999, epsilon = 1e-8;
+  bool keras_epsilon = false;
+  int muon_iterations = 5;
+  ScheduleKind schedule = ScheduleKind::constant;
+  double schedule_end = 0;     // the last rate as a fraction of the learning rate (linear, cosine, triangular)
+  double schedule_peak = 0.2;  // triangular: where the highest rate lies, as a fraction of all steps
+  double warmup_epochs = 0;    // linear from 0; added to warmup_steps
+  std::int64_t warmup_steps = 0;
+  double until_epoch = 0;  // the schedule ends there and the group is frozen afterwards; 0: the run's end
+  bool operator==(const GroupSettings&) const = default;
+};
+
+// What a recipe's table [groups.NAME] says; everything else is inherited from the run's own settings.
+// The values lie in `settings`; `given` names the options that were said, as in the table of options.
+struct GroupConfig {
+  GroupSettings settings;
+  std::vector<std::string> given;  // sorted
+  bool operator==(const GroupConfig&) const = default;
+};
+
+struct RunConfig {
+  std::string name = "run";  // the recipe's name; names the default output folder
+  std::string description;   // one line, for `info --recipes`
+
+  std::string data;  // a path, or "synthetic"
+  LabelKind labels = LabelKind::fine;
+  double validation = 0;  // 0 none; below 1 a fraction of the training set; else a count
+  DataMode data_mode = DataMode::automatic;
+  Normalisation normalisation = Normalisation::dataset;
+
+  std::string model = "seed";  // a zoo network or a file
+  std::string init;            // a weights file to start from
+  int norm_group_size = 0;     // samples normalised together; 0: the rank's batch
+
+  int epochs = 10;
+  int batch = 128;
+  std::int64_t steps = 0;  // stop after so many steps, the schedule stays; 0: all
+  GroupSettings optimizer;
+  std::map<std::string, GroupConfig> groups;
+  double clip_norm = 0;  // 0: off
+  double label_smoothing = 0;
+  LossReduction loss_reduction = LossReduction::mean;
+
+  Augmentation augmentation;
+  int views = 1;  // of a test image: 1 as it is, 2 with its mirror, 6 with mirror and shifts
+
+  Precision precision = Precision::fp32;
+  DeviceChoice device = DeviceChoice::automatic;
+  int threads = 0;  // 0: every core this process may use
+  std::uint64_t seed = 0;
+
+  std::string out;              // empty: runs/NAME-DATE-TIME[-JOBID]
+  int evaluate_every = 1;       // epochs; 0: at the end only
+  int evaluation_batch = 1000;  // images
+  int log_every = 100;          // steps between rows of metrics.jsonl; 0: none
+
+  // Where each option's value comes from, by the option's name: "command line" or "recipe.toml:12".
+  std::map<std::string, std::string> origins;
+  bool is_from_command_line(const std::string& option) const;
+
+  // The settings of one parameter group: the run's own, and over them what the recipe says of this group.
+  GroupSettings group(const std::string& group_name) const;
+};
+
+// One `--name value` of the command line; a group's is {"group", "NAME.option=value"}.
+struct Setting {
+  std::string option, value;
+};
+
+// The recipe (a shipped name or a file; empty: none) and over it the command line. Throws UsageError: unknown
+// options with the nearest known one, wrong values, contradictions; a recipe's faults with file and line.
+RunConfig resolve_config(const std::string& recipe, const std::vector<Setting>& command_line);
+
+// A recipe's text alone; `file` is for messages. Checks what resolve_config checks.
+RunConfig parse_recipe(std::string_view text, const std::string& file);
+
+// The resolved configuration as a recipe: parse_recipe gives the same configuration back. `out` is left out.
+std::string to_toml(const RunConfig&);
+
+// Contradictions that no single option shows; throws UsageError. resolve_config calls it.
+void check_config(const RunConfig&);
+
+// Lines worth a user's attention, e.g. an option on the command line that every group of the recipe overrides.
+std::vector<std::string> config_warnings(const RunConfig&);
+
+}  // namespace convoy
