@@ -3,14 +3,20 @@
 #pragma once
 
 #include <string_view>
+#include <vector>
+
+#include "cpu/kernels/table.hpp"
 
 namespace convoy::cpu {
 
-struct Kernels {
+struct Kernels : KernelTable {
   std::string_view isa;
 };
 
 // The best table this processor can run, capped by CONVOY_CPU_ISA=baseline|avx2|avx512 (an unknown word is an error).
 const Kernels& select_kernels();
+
+// Every table this processor can run, from the plainest to the best.
+const std::vector<Kernels>& runnable_kernels();
 
 }  // namespace convoy::cpu

@@ -1,0 +1,8 @@
+// The loss kernels of one instruction set.
+#pragma once
+
+namespace convoy::cpu {
+
+struct LossKernels {};
+
+}  // namespace convoy::cpu
