@@ -3,10 +3,10 @@
 // with inline functions may be included: the linker keeps one copy of such a function, perhaps one with AVX code.
 #pragma once
 
+#include "cpu/kernels/arena.hpp"
 #include "cpu/kernels/dropout.hpp"
 #include "cpu/kernels/epilogue.hpp"
 #include "cpu/kernels/input.hpp"
-#include "cpu/kernels/loss.hpp"
 #include "cpu/kernels/pool.hpp"
 #include "cpu/kernels/update.hpp"
 
@@ -20,7 +20,7 @@ EpilogueKernels epilogue_kernels();  // epilogue.cpp
 PoolKernels pool_kernels();          // pool.cpp
 DropoutKernels dropout_kernels();    // dropout.cpp
 InputKernels input_kernels();        // input.cpp
-LossKernels loss_kernels();          // loss.cpp
+ArenaKernels arena_kernels();        // arena.cpp
 UpdateKernels update_kernels();      // update.cpp
 
 }  // namespace convoy::cpu::CONVOY_ISA

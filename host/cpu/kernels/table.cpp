@@ -12,7 +12,7 @@ void fill_table(KernelTable* table) {
   table->pool = pool_kernels();
   table->dropout = dropout_kernels();
   table->input = input_kernels();
-  table->loss = loss_kernels();
+  table->arena = arena_kernels();
   table->update = update_kernels();
 }
 

@@ -2,10 +2,10 @@
 // fill it are compiled with instructions that the rest of the program must not contain.
 #pragma once
 
+#include "cpu/kernels/arena.hpp"
 #include "cpu/kernels/dropout.hpp"
 #include "cpu/kernels/epilogue.hpp"
 #include "cpu/kernels/input.hpp"
-#include "cpu/kernels/loss.hpp"
 #include "cpu/kernels/pool.hpp"
 #include "cpu/kernels/update.hpp"
 
@@ -16,7 +16,7 @@ struct KernelTable {
   PoolKernels pool;
   DropoutKernels dropout;
   InputKernels input;
-  LossKernels loss;
+  ArenaKernels arena;
   UpdateKernels update;
 };
 

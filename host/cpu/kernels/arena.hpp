@@ -1,0 +1,19 @@
+// Arithmetic over flat arrays: sums, norms, checks. One thread's share each; the callers divide the work.
+#pragma once
+
+#include <cstdint>
+
+namespace convoy::cpu {
+
+struct ArenaKernels {
+  void (*add_f32)(float* a, const float* b, std::int64_t count) = nullptr;  // a += b
+  void (*add_bf16)(std::uint16_t* a, const std::uint16_t* b, std::int64_t count) = nullptr;
+  void (*scale_add)(float* a, const float* b, float factor, std::int64_t count) = nullptr;  // a += factor * b
+  void (*scale)(float* to, const float* from, float factor, std::int64_t count) = nullptr;  // to = factor * from
+  double (*sum_of_squares)(const float* values, std::int64_t count) = nullptr;              // equal on every ISA
+  bool (*all_finite)(const float* values, std::int64_t count) = nullptr;
+  // Sum of checksum_mix(words[i], first + i), see convoy/checksum.hpp.
+  std::uint64_t (*checksum)(const std::uint32_t* words, std::int64_t count, std::uint64_t first) = nullptr;
+};
+
+}  // namespace convoy::cpu
