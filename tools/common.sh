@@ -1,0 +1,130 @@
+# What the scripts of tools/ share: messages, the number of jobs, and installing Debian packages. Sourced by bash.
+# shellcheck shell=bash disable=SC2034  # what the sourcing script uses looks unused here
+
+root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+tool=tools/$(basename "$0")
+use_sudo=yes  # --no-sudo: no
+
+say() { echo "$tool: $*"; }
+die() { echo "$tool: $1" >&2; exit "${2:-1}"; }
+
+# Prints the comment that a script opens with, as its --help.
+help_of() { awk 'NR > 1 && !/^#/ { exit } NR > 1 { sub(/^# ?/, ""); print }' "$1"; }
+
+# Cores this process may use, within cgroup limits, and no more than one per 2 GB of available memory: what the
+# largest compilations need.
+job_count() {
+  local jobs quota period memory limit used
+  jobs=$(nproc)
+  if read -r quota period < /sys/fs/cgroup/cpu.max && [ "$quota" != max ]; then
+    jobs=$((jobs * period < quota ? jobs : (quota + period - 1) / period))
+  fi 2> /dev/null
+  memory=$(awk '/^MemAvailable/ { print int($2 / 1024) }' /proc/meminfo)
+  if read -r limit < /sys/fs/cgroup/memory.max && read -r used < /sys/fs/cgroup/memory.current && [ "$limit" != max ]; then
+    limit=$(((limit - used) / 1048576))
+    memory=$((limit < memory ? limit : memory))
+  fi 2> /dev/null
+  jobs=$((jobs * 2000 < memory ? jobs : memory / 2000))
+  echo $((jobs < 1 ? 1 : jobs))
+}
+
+# The packages among the arguments that are not there. Of g++, cmake and ninja any copy on the PATH will do.
+missing_packages() {
+  local installed package
+  installed=" $(dpkg-query -W -f '${db:Status-Abbrev}${Package} ' "$@" 2> /dev/null | sed 's/ii //g' || true)"
+  for package in "$@"; do
+    case $package in
+      g++ | cmake) command -v "$package" > /dev/null && continue ;;
+      ninja-build) command -v ninja > /dev/null && continue ;;
+    esac
+    case $installed in *" $package "*) ;; *) echo "$package" ;; esac
+  done
+}
+
+# "3 packages, 12 MB to download"; fails, with apt's complaint on stderr, where apt cannot resolve the packages.
+download_size() {
+  local uris
+  uris=$(apt-get install --print-uris -qq --no-install-recommends "$@" < /dev/null) || return
+  awk -v q="'" 'index($0, q) == 1 { n++; bytes += $3 } END { printf "%d packages, %.0f MB to download\n", n, bytes / 1e6 }' <<< "$uris"
+}
+
+# Fills as_root, the words before a command that needs root: none, or sudo (one prompt on a terminal, none elsewhere).
+# Fails, the second time at once, where there is no way.
+as_root=()
+gain_root() {
+  [ "$(id -u)" != 0 ] || return 0
+  [ $use_sudo = yes ] && command -v sudo > /dev/null || return 1
+  [ ${#as_root[@]} = 0 ] || return 0
+  if [ -t 0 ] && [ -t 1 ]; then
+    say "installing needs root; to go on without, press Control-C at sudo's prompt or give --no-sudo"
+    as_root=(sudo)
+    sudo -v && return
+  else
+    as_root=(sudo -n)
+    sudo -n true 2> /dev/null && return
+  fi
+  use_sudo=no
+  return 1
+}
+
+# dpkg's two lines a package are for someone who watches; complaints always arrive.
+apt_get() {
+  local output=/dev/null
+  [ ! -t 1 ] || output=/dev/stdout
+  "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get -o DPkg::Lock::Timeout=600 -o Dpkg::Use-Pty=0 -qq "$@" \
+    < /dev/null > $output
+}
+
+# The lists' lock has no time-out of its own in apt, so a few attempts.
+apt_update() {
+  local pause
+  say "apt-get update"
+  for pause in 5 15 30 0; do
+    apt_get update && return
+    sleep $pause
+  done
+  return 1
+}
+
+# Sets size to download_size of the packages in `missing`, after leaving out those that this distribution lacks.
+# Fails, with apt's complaint in `complaint`, where apt has another reason.
+resolve_missing() {
+  local package
+  while [ ${#missing[@]} -gt 0 ]; do
+    if size=$(download_size "${missing[@]}" 2> "$complaints"); then return 0; fi
+    complaint=$(grep -m1 '^E:' "$complaints")
+    package=$(sed -nE "s/^E: Unable to locate package ([^ ]+)$/\1/p; s/^E: Package '([^']+)' has no .*/\1/p" \
+      <<< "$complaint")
+    [ -n "$package" ] && [ "$1" = final ] || return 1
+    say "this distribution has no package $package; going on without it"
+    mapfile -t missing < <(printf '%s\n' "${missing[@]}" | grep -vxF "$package")
+  done
+}
+
+# install_packages NAME...: installs those that are missing, if apt and root are there. Never fails: what is
+# missing in the end is named in one line, and whoever needs it says so itself.
+install_packages() {
+  local missing complaints size="" complaint=""
+  if ! command -v dpkg-query > /dev/null || ! command -v apt-get > /dev/null; then
+    say "no apt here: if something is missing below, ask an administrator for what Debian calls: $*"
+    return 0
+  fi
+  mapfile -t missing < <(missing_packages "$@")
+  [ ${#missing[@]} -gt 0 ] || return 0
+
+  complaints=$(mktemp)
+  if ! resolve_missing first; then  # no lists yet, or old ones
+    if gain_root; then apt_update || true; fi
+    resolve_missing final || say "apt cannot install ${missing[*]}: $complaint"
+  fi
+  rm -f "$complaints"
+  if [ -n "$size" ] && [ ${#missing[@]} -gt 0 ]; then
+    say "apt-get install -y --no-install-recommends ${missing[*]} ($size)"
+    if gain_root; then
+      apt_get install -y --no-install-recommends "${missing[@]}" ||
+        { apt_update && apt_get install -y --no-install-recommends "${missing[@]}"; } || true
+    fi
+  fi
+  mapfile -t missing < <(missing_packages "${missing[@]}")
+  [ ${#missing[@]} = 0 ] || say "going on without ${missing[*]}; an administrator can install them by these names"
+}
