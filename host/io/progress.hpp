@@ -42,13 +42,16 @@ class Progress {
  private:
   void draw(double now);
   void erase();
+  void print(const std::string& text);  // as it stands, above the bar
+  std::string time_left() const;
 
   std::FILE* stream_;
   Style style_;
   Now now_;
   ProgressPlan plan_;
+  int epochs_done_ = 0;
   bool is_running_ = false, is_drawn_ = false;
-  double began_ = 0, last_draw_ = 0, last_line_ = 0;
+  double last_draw_ = 0, last_line_ = 0;
   double rate_ = 0, rate_time_ = 0;  // images a second, smoothed
   std::int64_t seen_ = 0, rate_seen_ = 0;
   std::optional<double> loss_;

@@ -36,12 +36,14 @@ class RunRecorder {
   const ProcessClock& clock() const { return clock_; }
 
  private:
+  void end(const std::string& state, const std::string& reason, const RunResults& results);
   void write_summary(const std::string& state, const std::string& reason);
 
   RunFolder folder_;
   std::vector<std::string> command_line_;
   const ProcessClock& clock_;
   Progress& progress_;
+  std::string started_;  // UTC
   RunFacts facts_;
   RunResults results_;
   std::string configuration_json_;

@@ -6,15 +6,17 @@
 #include <map>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "convoy/backend.hpp"
 #include "convoy/types.hpp"
+#include "nn/schedule.hpp"
 
 namespace convoy {
 
 enum class OptimizerKind : std::uint8_t { sgd, adam, adamw, muon };
-enum class ScheduleKind : std::uint8_t { constant, linear, cosine, triangular };
+using ScheduleKind = Schedule::Kind;
 enum class LossReduction : std::uint8_t { mean, sum };
 enum class DeviceChoice : std::uint8_t { automatic, cpu, cuda };
 enum class Normalisation : std::uint8_t { dataset, unit };  // unit: x / 255
@@ -33,6 +35,7 @@ struct GroupSettings {
   bool keras_epsilon = false;
   int muon_iterations = 5;
   ScheduleKind schedule = ScheduleKind::constant;
+  double schedule_start = 0;   // triangular: the first rate as a fraction of the learning rate
   double schedule_end = 0;     // the last rate as a fraction of the learning rate (linear, cosine, triangular)
   double schedule_peak = 0.2;  // triangular: where the highest rate lies, as a fraction of all steps
   double warmup_epochs = 0;    // linear from 0; added to warmup_steps
@@ -107,6 +110,9 @@ RunConfig parse_recipe(std::string_view text, const std::string& file);
 
 // The resolved configuration as a recipe: parse_recipe gives the same configuration back. `out` is left out.
 std::string to_toml(const RunConfig&);
+
+// The same for summary.json: a JSON object, groups nested.
+std::string to_json(const RunConfig&);
 
 // Contradictions that no single option shows; throws UsageError. resolve_config calls it.
 void check_config(const RunConfig&);

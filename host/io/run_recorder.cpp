@@ -1,0 +1,169 @@
+// Field names and their order in metrics.jsonl and summary.json: this file alone.
+#include "io/run_recorder.hpp"
+
+#include <exception>
+#include <nlohmann/json.hpp>
+#include <utility>
+
+#include "io/build_info.hpp"
+#include "io/host_info.hpp"
+
+namespace convoy {
+namespace {
+
+using Json = nlohmann::ordered_json;  // fields stay in the order in which a person reads them
+
+template <typename T>
+void put(Json& row, const char* field, const std::optional<T>& value) {
+  if (value) row[field] = *value;
+}
+
+// Bytes that are no UTF-8 (a path may hold them) are replaced, so that a summary is always written.
+std::string dump(const Json& json, int indent = -1) {
+  return json.dump(indent, ' ', false, Json::error_handler_t::replace);
+}
+
+Json to_json(const StepMetrics& row, double elapsed) {
+  return {{"kind", "step"},
+          {"step", row.step},
+          {"epoch", row.epoch},
+          {"learning_rate", row.learning_rate},
+          {"images_seen", row.images_seen},
+          {"elapsed_seconds", elapsed},
+          {"images_per_second", row.images_per_second},
+          {"loss", row.loss}};
+}
+
+Json to_json(const EpochMetrics& row, double elapsed) {
+  Json json = {{"kind", "epoch"},
+               {"step", row.step},
+               {"epoch", row.epoch},
+               {"learning_rate", row.learning_rate},
+               {"images_seen", row.images_seen},
+               {"elapsed_seconds", elapsed},
+               {"train_seconds", row.train_seconds},
+               {"images_per_second", row.images_per_second},
+               {"train_loss", row.train_loss}};
+  put(json, "train_accuracy", row.train_accuracy);
+  put(json, "test_loss", row.test_loss);
+  put(json, "test_accuracy", row.test_accuracy);
+  put(json, "test_accuracy_plain", row.test_accuracy_plain);
+  put(json, "validation_loss", row.validation_loss);
+  put(json, "validation_accuracy", row.validation_accuracy);
+  return json;
+}
+
+void put_results(Json& summary, const RunResults& results) {
+  put(summary, "test_accuracy", results.test_accuracy);
+  put(summary, "test_accuracy_plain", results.test_accuracy_plain);
+  put(summary, "test_loss", results.test_loss);
+  put(summary, "validation_accuracy", results.validation_accuracy);
+  put(summary, "validation_loss", results.validation_loss);
+  put(summary, "train_loss", results.train_loss);
+  summary["steps"] = results.steps;
+  summary["epochs"] = results.epochs;
+  summary["images_seen"] = results.images_seen;
+}
+
+void put_times(Json& summary, const RunResults& results, double seconds) {
+  summary["seconds"] = seconds;
+  summary["startup_seconds"] = results.startup_seconds;
+  summary["train_seconds"] = results.train_seconds;
+  summary["evaluation_seconds"] = results.evaluation_seconds;
+  summary["images_per_second"] = results.images_per_second;
+  summary["peak_host_bytes"] = peak_host_bytes();
+  summary["peak_device_bytes"] = results.peak_device_bytes;
+}
+
+void put_facts(Json& summary, const RunFacts& facts) {
+  summary["world_size"] = facts.world_size;
+  summary["device"] = facts.device;
+  summary["precision"] = facts.precision;
+  summary["recipe"] = facts.recipe;
+  summary["model"] = facts.model;
+  summary["parameters"] = facts.parameters;
+  summary["data"] = facts.data_name;
+  summary["data_origin"] = facts.data_origin;
+  summary["data_checksum"] = facts.data_checksum;
+}
+
+void put_build(Json& summary, const RunFacts& facts) {
+  const BuildInfo& build = build_info();
+  summary["version"] = build.version;
+  summary["commit"] = build.commit;
+  summary["dirty"] = build.is_dirty;
+  summary["compiler"] = build.compiler;
+  summary["build_type"] = build.build_type;
+  summary["versions"] = facts.versions;
+}
+
+}  // namespace
+
+RunRecorder::RunRecorder(RunFolder folder, std::vector<std::string> command_line, const ProcessClock& clock,
+                         Progress& progress)
+    : folder_(std::move(folder)),
+      command_line_(std::move(command_line)),
+      clock_(clock),
+      progress_(progress),
+      started_(utc_time()) {}
+
+void RunRecorder::start(const RunFacts& facts, const std::string& recipe_toml, const std::string& configuration_json,
+                        const ProgressPlan& plan) {
+  facts_ = facts;
+  configuration_json_ = configuration_json;
+  folder_.write_text("recipe.toml", recipe_toml);
+  write_summary("running", "");
+  progress_.begin(plan);
+}
+
+void RunRecorder::note(std::string_view line) { progress_.line(line); }
+
+void RunRecorder::tick(std::int64_t images_seen) { progress_.tick(images_seen); }
+
+void RunRecorder::step(const StepMetrics& row) {
+  folder_.append_line("metrics.jsonl", dump(to_json(row, clock_.seconds())));
+  progress_.step(row);
+}
+
+void RunRecorder::epoch(const EpochMetrics& row) {
+  folder_.append_line("metrics.jsonl", dump(to_json(row, clock_.seconds())));
+  progress_.epoch(row);
+}
+
+void RunRecorder::finish(const RunResults& results) { end("done", "", results); }
+
+void RunRecorder::stop(const RunResults& results, const std::string& reason) { end("stopped", reason, results); }
+
+void RunRecorder::end(const std::string& state, const std::string& reason, const RunResults& results) {
+  results_ = results;
+  write_summary(state, reason);
+  progress_.end();
+  progress_.line(final_table(facts_, results_, clock_.seconds(), folder_.path().string()));
+}
+
+void RunRecorder::fail(const std::string& reason) noexcept {
+  try {
+    progress_.end();
+    write_summary("failed", reason);
+  } catch (const std::exception&) {
+    // The failure that is being reported matters more than that its report cannot be written.
+  }
+}
+
+void RunRecorder::write_summary(const std::string& state, const std::string& reason) {
+  Json summary;
+  summary["state"] = state;
+  if (!reason.empty()) summary["reason"] = reason;
+  put_results(summary, results_);
+  put_times(summary, results_, clock_.seconds());
+  put_facts(summary, facts_);
+  summary["host"] = host_name();
+  if (const std::optional<std::string> job = job_id()) summary["job_id"] = *job;
+  summary["started"] = started_;
+  summary["command_line"] = command_line_;
+  put_build(summary, facts_);
+  summary["configuration"] = configuration_json_.empty() ? Json::object() : Json::parse(configuration_json_);
+  folder_.write_text("summary.json", dump(summary, 2) + "\n");
+}
+
+}  // namespace convoy

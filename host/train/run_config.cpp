@@ -1,0 +1,151 @@
+// From a recipe and a command line to one configuration, and what may not be combined.
+#include "train/run_config.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <filesystem>
+
+#include "convoy/error.hpp"
+#include "io/atomic_file.hpp"
+#include "io/did_you_mean.hpp"
+#include "io/embedded.hpp"
+#include "train/run_options.hpp"
+
+namespace convoy {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr std::size_t kLargestRecipe = 1 << 20;  // bytes; ours have one thousand
+constexpr std::string_view kCommandLine = "command line";
+
+bool is_path(std::string_view text, std::string_view extension) {
+  return text.find('/') != std::string_view::npos || text.ends_with(extension);
+}
+
+// A relative path in a recipe is looked for beside the recipe first. Absolute, so that recipe.toml works anywhere.
+void make_absolute(std::string& path, const fs::path& recipe_folder) {
+  if (path.empty()) return;
+  std::error_code ignored;
+  const fs::path beside = recipe_folder / path;
+  if (!recipe_folder.empty() && fs::exists(beside, ignored)) {
+    path = fs::absolute(beside).lexically_normal().string();
+  } else if (fs::exists(path, ignored)) {
+    path = fs::absolute(path).lexically_normal().string();
+  }
+}
+
+void make_paths_absolute(RunConfig& config, const fs::path& recipe_folder) {
+  if (config.data != "synthetic") make_absolute(config.data, recipe_folder);
+  make_absolute(config.init, recipe_folder);
+  if (is_path(config.model, ".json")) make_absolute(config.model, recipe_folder);
+}
+
+RunConfig read_recipe(const std::string& recipe) {
+  if (is_path(recipe, ".toml")) {
+    std::error_code ignored;
+    if (!fs::exists(recipe, ignored)) fail_usage("recipe {}: no such file", recipe);
+    const std::vector<std::byte> bytes = read_file(recipe, kLargestRecipe);
+    RunConfig config = parse_recipe({reinterpret_cast<const char*>(bytes.data()), bytes.size()}, recipe);
+    make_paths_absolute(config, fs::absolute(recipe).parent_path());
+    return config;
+  }
+  std::vector<std::string_view> names;
+  for (const EmbeddedFile& file : embedded_recipes()) {
+    if (file.name == recipe) return parse_recipe(file.text, fmt::format("recipe {}", recipe));
+    names.push_back(file.name);
+  }
+  fail_usage("recipe '{}' is neither shipped ({}) nor a .toml file{}", recipe, fmt::join(names, ", "),
+             did_you_mean(recipe, names));
+}
+
+// "filters.learning-rate=0.24"
+void set_group_from_command_line(RunConfig& config, const std::string& text) {
+  const std::size_t equals = text.find('=');
+  const std::size_t dot = text.substr(0, equals).rfind('.');
+  if (equals == std::string::npos || dot == std::string::npos || dot == 0) {
+    fail_usage("--group {}: NAME.OPTION=VALUE expected, for example filters.learning-rate=0.1", text);
+  }
+  set_group_option(config, text.substr(0, dot), text.substr(dot + 1, equals - dot - 1), text.substr(equals + 1), "--group: ",
+                   std::string(kCommandLine));
+}
+
+}  // namespace
+
+bool RunConfig::is_from_command_line(const std::string& option) const {
+  const auto found = origins.find(option);
+  return found != origins.end() && found->second == kCommandLine;
+}
+
+GroupSettings RunConfig::group(const std::string& group_name) const {
+  GroupSettings result = optimizer;
+  const auto found = groups.find(group_name);
+  if (found == groups.end()) return result;
+  for (const std::string& option : found->second.given) {
+    const GroupOption& row = find_group_option(option, "");
+    row.set(result, row.get(found->second.settings));
+  }
+  return result;
+}
+
+RunConfig resolve_config(const std::string& recipe, const std::vector<Setting>& command_line) {
+  RunConfig config = recipe.empty() ? RunConfig{} : read_recipe(recipe);
+  for (const Setting& setting : command_line) {
+    if (setting.option == "group") {
+      set_group_from_command_line(config, setting.value);
+    } else {
+      set_option(config, setting.option, setting.value, "--", std::string(kCommandLine));
+    }
+  }
+  make_paths_absolute(config, {});
+  check_config(config);
+  return config;
+}
+
+void check_config(const RunConfig& config) {
+  const auto check_group = [&](const std::string& what, const GroupSettings& settings) {
+    const bool is_triangular = settings.schedule == ScheduleKind::triangular;
+    const bool has_warmup = settings.warmup_epochs > 0 || settings.warmup_steps > 0;
+    if (is_triangular && has_warmup) {
+      fail_usage("{}a triangular schedule warms up by itself: leave warmup-epochs and warmup-steps out", what);
+    }
+    if (settings.nesterov && settings.momentum == 0) {
+      fail_usage("{}nesterov needs a momentum: give one, or leave nesterov out", what);
+    }
+    const double end = settings.until_epoch > 0 ? settings.until_epoch : config.epochs;
+    if (settings.warmup_epochs > end) {
+      fail_usage("{}warmup-epochs {} is longer than the run of {} epochs", what, settings.warmup_epochs, end);
+    }
+  };
+  check_group("", config.optimizer);
+  for (const auto& [group_name, unused] : config.groups) {
+    check_group(fmt::format("groups.{}: ", group_name), config.group(group_name));
+  }
+  constexpr std::size_t kMostGroups = kMaxGroups;
+  if (config.groups.size() > kMostGroups) {
+    fail_usage("{} parameter groups, at most {}", config.groups.size(), kMostGroups);
+  }
+}
+
+std::vector<std::string> config_warnings(const RunConfig& config) {
+  std::vector<std::string> warnings;
+  for (const GroupOption& row : group_options()) {
+    const std::string option(row.name);
+    if (!config.is_from_command_line(option)) continue;
+    std::vector<std::string> overriding;
+    for (const auto& [group_name, group] : config.groups) {
+      const std::string full_name = fmt::format("groups.{}.{}", group_name, option);
+      const bool is_given = std::binary_search(group.given.begin(), group.given.end(), option);
+      if (is_given && !config.is_from_command_line(full_name)) overriding.push_back(group_name);
+    }
+    if (overriding.empty()) continue;
+    warnings.push_back(
+        fmt::format("--{} does not reach the parameter groups {}: the recipe gives them their own "
+                    "(--group {}.{}=VALUE changes one)",
+                    option, fmt::join(overriding, ", "), overriding.front(), option));
+  }
+  return warnings;
+}
+
+}  // namespace convoy
