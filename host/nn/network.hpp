@@ -80,7 +80,8 @@ struct Network {
 // for add (["a", "b"]); "input" is the network's input. "from" may only name layers listed earlier.
 //   convolution           filters, kernel; stride 1, padding "valid", bias true, group "filters", bias_group "biases",
 //                         initialise, identity false, frozen false
-//   dense                 outputs; bias true, group "dense", bias_group "biases", initialise, unit_std false, frozen
+//   dense (of its whole input in HWC order)
+//                         outputs; bias true, group "dense", bias_group "biases", initialise, unit_std false, frozen
 //   false max_pool, average_pool   kernel; stride = kernel, padding "valid"; partial windows at the end are dropped
 //   batch_normalisation   epsilon 1e-5, momentum 0.1, scale true, shift true (false: fixed at 1 and 0), group "norm"
 //   dropout               rate
@@ -94,7 +95,7 @@ Network parse_network(std::string_view json, std::string_view origin);
 // A network of the zoo by name, else a file by path. Throws UsageError listing the zoo where it is neither.
 Network load_network(const std::string& name_or_path);
 
-// "conv1" for messages and tables: `seed.json: layer 'conv1'`.
+// For messages: `seed.json: layer 'conv1'`.
 std::string describe_place(const Network&, const Layer&);
 
 std::string_view name(LayerType);
