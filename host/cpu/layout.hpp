@@ -1,5 +1,6 @@
 // How an activation [N,H,W,C] lies in memory on the CPU backend: [N][C/block][H][W][block], oneDNN's nChw8c and
-// nChw16c. Channels are padded with zeros to whole blocks. Plain NHWC is the case of one block as wide as C.
+// nChw16c. Channels are padded with zeros to whole blocks. Images of few channels lie as planes, NCHW (block 1),
+// as oneDNN's first-layer kernels want them; vectors of odd length are one block as wide as they are.
 #pragma once
 
 #include <cstddef>
@@ -11,9 +12,9 @@ namespace convoy::cpu {
 
 struct Layout {
   int blocks = 1;
-  int block = 1;      // channels adjacent in memory
+  int block = 1;  // channels adjacent in memory
   int height = 1, width = 1;
-  int channels = 1;   // logical; blocks * block is at least this
+  int channels = 1;  // logical; blocks * block is at least this
 
   std::int64_t pixels() const { return std::int64_t{height} * width; }
   std::int64_t sample_elements() const { return pixels() * blocks * block; }
@@ -23,9 +24,10 @@ struct Layout {
 // The one rule by which every operation knows its neighbours' layout. `native` is 8 (AVX2) or 16 (AVX-512), the
 // width of oneDNN's blocked kernels.
 inline Layout layout_of(const Extent& extent, int native) {
-  const bool plain = extent.channels < native || (extent.height * extent.width == 1 && extent.channels % native != 0);
-  const int block = plain ? extent.channels : native;
-  return {plain ? 1 : (extent.channels + native - 1) / native, block, extent.height, extent.width, extent.channels};
+  const std::int64_t pixels = std::int64_t{extent.height} * extent.width;
+  if (pixels == 1 && extent.channels % native != 0) return {1, extent.channels, 1, 1, extent.channels};
+  if (extent.channels < native) return {extent.channels, 1, extent.height, extent.width, extent.channels};
+  return {(extent.channels + native - 1) / native, native, extent.height, extent.width, extent.channels};
 }
 
 }  // namespace convoy::cpu
