@@ -1,0 +1,25 @@
+// The regular files of a tar archive, plain or gzip-compressed, unpacked into memory and never onto the disk.
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "data/bytes.hpp"
+
+namespace convoy {
+
+struct ArchiveMember {
+  std::string name;  // as in the archive: "cifar-10-batches-bin/data_batch_1.bin"
+  Bytes contents;
+};
+
+// Whether these are the first bytes (at least 512) of a tar archive.
+bool is_tar(std::span<const std::uint8_t> head);
+
+// `name` is the archive in messages. Throws Error where a member's name leaves the archive's folder (absolute, ..),
+// where one is neither a file nor a folder, where sizes and contents disagree, and above the limits of gzip.hpp.
+std::vector<ArchiveMember> read_archive(std::span<const std::uint8_t> bytes, const std::string& name);
+
+}  // namespace convoy
