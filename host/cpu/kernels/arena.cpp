@@ -35,6 +35,36 @@ void scale(float* to, const float* from, float factor, std::int64_t count) {
   for (std::int64_t i = 0; i < count; ++i) to[i] = factor * from[i];
 }
 
+inline float value_of(float value) { return value; }
+inline float value_of(std::uint16_t value) { return widen(value); }
+
+// Fixed `width`: the sums stay in registers. Every kRun rows they are added to the totals, against rounding.
+template <int width, typename T>
+void column_sums_of_block(const T* __restrict values, std::int64_t rows, float* __restrict sums) {
+  constexpr std::int64_t kRun = 128;
+  float total[width] = {};
+  for (std::int64_t first = 0; first < rows; first += kRun) {
+    const std::int64_t last = first + kRun < rows ? first + kRun : rows;
+    float part[width] = {};
+    for (std::int64_t row = first; row < last; ++row) {
+      for (int c = 0; c < width; ++c) part[c] += value_of(values[row * width + c]);
+    }
+    for (int c = 0; c < width; ++c) total[c] += part[c];
+  }
+  for (int c = 0; c < width; ++c) sums[c] = total[c];
+}
+
+template <typename T>
+void column_sums(const T* values, std::int64_t rows, int columns, float* sums) {
+  if (columns == 8) return column_sums_of_block<8>(values, rows, sums);
+  if (columns == 16) return column_sums_of_block<16>(values, rows, sums);
+  for (int c = 0; c < columns; ++c) {
+    double sum = 0;
+    for (std::int64_t row = 0; row < rows; ++row) sum += value_of(values[row * columns + c]);
+    sums[c] = static_cast<float>(sum);
+  }
+}
+
 double sum_of_squares(const float* __restrict values, std::int64_t count) {
   double lanes[kLanes] = {};
   std::int64_t i = 0;
@@ -83,6 +113,8 @@ ArenaKernels arena_kernels() {
           .add_bf16 = add_bf16,
           .scale_add = scale_add,
           .scale = scale,
+          .column_sums_f32 = column_sums<float>,
+          .column_sums_bf16 = column_sums<std::uint16_t>,
           .sum_of_squares = sum_of_squares,
           .all_finite = all_finite,
           .checksum = checksum};

@@ -10,6 +10,9 @@ struct ArenaKernels {
   void (*add_bf16)(std::uint16_t* a, const std::uint16_t* b, std::int64_t count) = nullptr;
   void (*scale_add)(float* a, const float* b, float factor, std::int64_t count) = nullptr;  // a += factor * b
   void (*scale)(float* to, const float* from, float factor, std::int64_t count) = nullptr;  // to = factor * from
+  // sums[c] = the sum over rows of values [rows, columns].
+  void (*column_sums_f32)(const float* values, std::int64_t rows, int columns, float* sums) = nullptr;
+  void (*column_sums_bf16)(const std::uint16_t* values, std::int64_t rows, int columns, float* sums) = nullptr;
   double (*sum_of_squares)(const float* values, std::int64_t count) = nullptr;              // equal on every ISA
   bool (*all_finite)(const float* values, std::int64_t count) = nullptr;
   // Sum of checksum_mix(words[i], first + i), see convoy/checksum.hpp.

@@ -1,0 +1,359 @@
+// Convolution + bias + ReLU by oneDNN: forward, backward data, backward weights, each in the layouts that its fast
+// kernels want. Where they want other layouts than the backend's rule, reorders into the workspace lie between.
+// Filters come as OHWI fp32; the compute copies are oneDNN's blocked forms.
+#include <algorithm>
+#include <optional>
+#include <string>
+#include <utility>
+
+#include "convoy/error.hpp"
+#include "cpu/bias_sums.hpp"
+#include "cpu/dnnl_call.hpp"
+#include "cpu/dnnl_compat.hpp"
+#include "cpu/operations.hpp"
+
+namespace convoy::cpu {
+namespace {
+
+using dnnl::memory;
+using Tag = memory::format_tag;
+
+// One activation as the operation's neighbours have it and as one primitive wants it.
+struct Side {
+  memory::desc outer, inner;
+  std::size_t offset = 0;  // of the inner form in the workspace
+  Reorder reorder;         // inwards for what is read, outwards for what is written
+
+  bool is_reordered() const { return reorder.is_needed(); }
+};
+
+struct Plan {
+  Call call;
+  std::string implementation;
+  Side input, output;
+  memory::desc weights;  // as the primitive wants them
+  std::size_t scratch_offset = 0;
+};
+
+class Convolution final : public Operation {
+ public:
+  Convolution(const ConvSpec& spec, int batch, Mode mode, const Context& context);
+
+  Needs needs() const override;
+  Work work() const override;
+  std::string implementation() const override;
+  void refresh(const Operands&) override;
+  void forward(const Operands&) override;
+  void backward_begin(const Operands&) override;
+  void backward_weights(const Operands&) override;
+  void backward_data(const Operands&) override;
+
+ private:
+  void plan_forward();
+  void plan_backward_data();
+  void plan_backward_weights();
+  template <typename Make>
+  auto choose(const Make& make) const;
+  void place(Plan& plan, bool reads_input, bool reads_output, std::size_t first);
+  std::byte* workspace(const Operands& operands, std::size_t offset) const {
+    return static_cast<std::byte*>(operands.workspace) + offset;
+  }
+
+  ConvSpec spec_;
+  int batch_;
+  bool trains_;
+  Context context_;
+  compat::ConvolutionShape shape_;
+  memory::desc input_, output_, master_weights_, bias_;
+  std::optional<dnnl::convolution_forward::primitive_desc> forward_description_;
+  Plan forward_, data_, weights_;
+  Call relu_;
+  Reorder refresh_forward_, refresh_data_, gradient_;
+  std::size_t data_copy_offset_ = 0, copy_bytes_ = 0, workspace_bytes_ = 0;
+  bool shares_copy_ = false;
+};
+
+Convolution::Convolution(const ConvSpec& spec, int batch, Mode mode, const Context& context)
+    : spec_(spec), batch_(batch), trains_(mode == Mode::train), context_(context) {
+  const auto extent_of = [](int input, int before, int after, int kernel, int stride) {
+    return stride > 0 && input + before + after >= kernel ? (input + before + after - kernel) / stride + 1 : 0;
+  };
+  const int height =
+      extent_of(spec.input.height, spec.padding.top, spec.padding.bottom, spec.kernel.height, spec.stride.height);
+  const int width =
+      extent_of(spec.input.width, spec.padding.left, spec.padding.right, spec.kernel.width, spec.stride.width);
+  CONVOY_CHECK(batch > 0 && height > 0 && width > 0 && height == spec.output.height && width == spec.output.width,
+               "convolution: a {}x{} kernel over {}x{} pixels gives {}x{}, not {}x{} (batch {})", spec.kernel.height,
+               spec.kernel.width, spec.input.height, spec.input.width, height, width, spec.output.height,
+               spec.output.width, batch);
+  CONVOY_CHECK(spec.activation == Activation::none || spec.activation == Activation::relu,
+               "convolution: only ReLU can be fused; other activations belong to an epilogue");
+  shape_ = {{spec.stride.height, spec.stride.width},
+            {spec.padding.top, spec.padding.left},
+            {spec.padding.bottom, spec.padding.right}};
+  input_ = activation_description(batch, spec.input, context.compute, context_);
+  output_ = activation_description(batch, spec.output, context.compute, context_);
+  master_weights_ = {{spec.output.channels, spec.input.channels, spec.kernel.height, spec.kernel.width},
+                     memory::data_type::f32,
+                     Tag::ohwi};
+  bias_ = vector_description(spec.bias, spec.output.channels);
+
+  plan_forward();
+  if (!trains_) return;
+  if (spec_.activation == Activation::relu) {
+    const auto description = compat::relu_backward(context_.engine, output_);
+    relu_ = Call(dnnl::eltwise_backward(description));
+    for (int argument : {DNNL_ARG_DST, DNNL_ARG_DIFF_DST, DNNL_ARG_DIFF_SRC}) {
+      relu_.declare(argument, output_, context_.engine);
+    }
+  }
+  if (spec_.input_gradient) plan_backward_data();
+  if (spec_.weights_gradient) plan_backward_weights();
+  if (!spec_.weights_gradient && spec_.bias && spec_.bias_gradient) {
+    workspace_bytes_ = std::max(workspace_bytes_, bias_sums_workspace(batch_, context_.layout(spec_.output)));
+  }
+}
+
+// The first layouts for which oneDNN has more than its reference loop: the neighbours' own, oneDNN's choice, planes.
+template <typename Make>
+auto Convolution::choose(const Make& make) const {
+  const auto with_tag = [this](const memory::desc& outer, Tag tag) {
+    return memory::desc(compat::dimensions(outer), data_type(context_.compute), tag);
+  };
+  const std::pair<memory::desc, memory::desc> candidates[] = {
+      {input_, output_},
+      {with_tag(input_, Tag::any), with_tag(output_, Tag::any)},
+      {with_tag(input_, Tag::nchw), with_tag(output_, Tag::nchw)},
+  };
+  using Description = decltype(make(input_, output_));
+  std::optional<Description> found;
+  for (const auto& [input, output] : candidates) {
+    try {
+      Description description = make(input, output);
+      const bool is_fast = !is_reference_implementation(description.impl_info_str());
+      if (is_fast || !found) found = description;
+      if (is_fast) break;
+    } catch (const dnnl::error&) {
+      continue;  // no implementation for these layouts
+    }
+  }
+  CONVOY_CHECK(found.has_value(),
+               "convolution: oneDNN has no implementation for {}x{}x{} -> {}x{}x{} on this processor",
+               spec_.input.height, spec_.input.width, spec_.input.channels, spec_.output.height, spec_.output.width,
+               spec_.output.channels);
+  return *found;
+}
+
+// Lays out the plan's part of the workspace from `first` on: [input's inner form | output's inner form | scratch].
+void Convolution::place(Plan& plan, bool reads_input, bool reads_output, std::size_t first) {
+  std::size_t offset = first;
+  for (auto [side, is_read] : {std::pair{&plan.input, reads_input}, std::pair{&plan.output, reads_output}}) {
+    side->reorder = is_read ? Reorder(side->outer, side->inner, context_) : Reorder(side->inner, side->outer, context_);
+    side->offset = offset;
+    if (side->is_reordered()) offset += align_up(side->inner.get_size());
+  }
+  plan.scratch_offset = offset;
+}
+
+void Convolution::plan_forward() {
+  const memory::desc any_weights(compat::dimensions(master_weights_), data_type(context_.compute), Tag::any);
+  dnnl::primitive_attr attributes = planned_attributes();
+  if (spec_.activation == Activation::relu) {
+    dnnl::post_ops operations;
+    compat::append_relu(operations);
+    attributes.set_post_ops(operations);
+  }
+  const auto kind = trains_ ? dnnl::prop_kind::forward_training : dnnl::prop_kind::forward_inference;
+  const auto description = choose([&](const memory::desc& input, const memory::desc& output) {
+    return compat::convolution_forward(context_.engine, kind, input, any_weights, bias_, output, shape_, attributes);
+  });
+  forward_description_ = description;
+  forward_.implementation = description.impl_info_str();
+  forward_.input = {input_, description.src_desc(), 0, {}};
+  forward_.output = {output_, description.dst_desc(), 0, {}};
+  forward_.weights = description.weights_desc();
+  forward_.call = Call(dnnl::convolution_forward(description));
+  forward_.call.declare(DNNL_ARG_SRC, description.src_desc(), context_.engine);
+  forward_.call.declare(DNNL_ARG_WEIGHTS, description.weights_desc(), context_.engine);
+  if (spec_.bias) forward_.call.declare(DNNL_ARG_BIAS, bias_, context_.engine);
+  forward_.call.declare(DNNL_ARG_DST, description.dst_desc(), context_.engine);
+  forward_.call.declare(DNNL_ARG_SCRATCHPAD, description.scratchpad_desc(), context_.engine);
+  place(forward_, true, false, 0);
+  workspace_bytes_ = std::max(workspace_bytes_, forward_.scratch_offset + description.scratchpad_desc().get_size());
+  refresh_forward_ = Reorder(master_weights_, forward_.weights, context_);
+  copy_bytes_ = refresh_forward_.is_needed() ? align_up(forward_.weights.get_size()) : 0;
+}
+
+void Convolution::plan_backward_data() {
+  const memory::desc any_weights(compat::dimensions(master_weights_), data_type(context_.compute), Tag::any);
+  const auto description = choose([&](const memory::desc& input, const memory::desc& output) {
+    return compat::convolution_backward_data(context_.engine, input, any_weights, output, shape_, planned_attributes(),
+                                             *forward_description_);
+  });
+  data_.implementation = description.impl_info_str();
+  data_.input = {input_, description.diff_src_desc(), 0, {}};
+  data_.output = {output_, description.diff_dst_desc(), 0, {}};
+  data_.weights = description.weights_desc();
+  data_.call = Call(dnnl::convolution_backward_data(description));
+  data_.call.declare(DNNL_ARG_DIFF_SRC, description.diff_src_desc(), context_.engine);
+  data_.call.declare(DNNL_ARG_WEIGHTS, description.weights_desc(), context_.engine);
+  data_.call.declare(DNNL_ARG_DIFF_DST, description.diff_dst_desc(), context_.engine);
+  data_.call.declare(DNNL_ARG_SCRATCHPAD, description.scratchpad_desc(), context_.engine);
+  place(data_, false, true, 0);
+  workspace_bytes_ = std::max(workspace_bytes_, data_.scratch_offset + description.scratchpad_desc().get_size());
+  shares_copy_ = data_.weights == forward_.weights;
+  refresh_data_ = Reorder(master_weights_, data_.weights, context_);
+  data_copy_offset_ = shares_copy_ ? 0 : copy_bytes_;
+  if (!shares_copy_ && refresh_data_.is_needed()) copy_bytes_ += align_up(data_.weights.get_size());
+}
+
+void Convolution::plan_backward_weights() {
+  // Gradients leave in fp32 whatever the compute type.
+  const memory::desc any_weights(compat::dimensions(master_weights_), memory::data_type::f32, Tag::any);
+  const memory::desc bias = vector_description(spec_.bias && spec_.bias_gradient, spec_.output.channels);
+  const auto description = choose([&](const memory::desc& input, const memory::desc& output) {
+    return compat::convolution_backward_weights(context_.engine, input, any_weights, bias, output, shape_,
+                                                planned_attributes(), *forward_description_);
+  });
+  weights_.implementation = description.impl_info_str();
+  weights_.input = {input_, description.src_desc(), 0, {}};
+  weights_.output = {output_, description.diff_dst_desc(), 0, {}};
+  weights_.weights = description.diff_weights_desc();
+  weights_.call = Call(dnnl::convolution_backward_weights(description));
+  weights_.call.declare(DNNL_ARG_SRC, description.src_desc(), context_.engine);
+  weights_.call.declare(DNNL_ARG_DIFF_DST, description.diff_dst_desc(), context_.engine);
+  weights_.call.declare(DNNL_ARG_DIFF_WEIGHTS, description.diff_weights_desc(), context_.engine);
+  if (!compat::is_empty(bias)) weights_.call.declare(DNNL_ARG_DIFF_BIAS, bias, context_.engine);
+  weights_.call.declare(DNNL_ARG_SCRATCHPAD, description.scratchpad_desc(), context_.engine);
+  gradient_ = Reorder(weights_.weights, master_weights_, context_);
+  place(weights_, true, true, gradient_.is_needed() ? align_up(weights_.weights.get_size()) : 0);
+  workspace_bytes_ = std::max(workspace_bytes_, weights_.scratch_offset + description.scratchpad_desc().get_size());
+}
+
+Needs Convolution::needs() const {
+  Needs needs;
+  needs.output = output_.get_size();
+  needs.input_gradient = trains_ && spec_.input_gradient ? input_.get_size() : 0;
+  needs.workspace = workspace_bytes_;
+  needs.weight_copies = copy_bytes_;
+  needs.backward_reads_input = trains_ && spec_.weights_gradient;
+  needs.backward_reads_output = trains_ && spec_.activation == Activation::relu;
+  return needs;
+}
+
+Work Convolution::work() const {
+  const double flops = 2.0 * batch_ * static_cast<double>(spec_.output.elements()) * spec_.kernel.height *
+                       spec_.kernel.width * spec_.input.channels;
+  const double input = static_cast<double>(input_.get_size()), output = static_cast<double>(output_.get_size());
+  const double weights = static_cast<double>(master_weights_.get_size());
+  Work work;
+  work.forward_flops = flops;
+  work.forward_bytes = input + output + weights;
+  if (!trains_) return work;
+  work.backward_flops = flops * ((spec_.weights_gradient ? 1 : 0) + (spec_.input_gradient ? 1 : 0));
+  work.backward_bytes = (spec_.weights_gradient ? input + output + weights : 0) +
+                        (spec_.input_gradient ? input + output + weights : 0) +
+                        (spec_.activation == Activation::relu ? 3 * output : 0);
+  return work;
+}
+
+std::string Convolution::implementation() const {
+  std::string text = forward_.implementation;
+  for (const Plan* plan : {&data_, &weights_}) {
+    if (!plan->implementation.empty() && plan->implementation != forward_.implementation) {
+      text += ", " + plan->implementation;
+    }
+  }
+  return text;
+}
+
+void Convolution::refresh(const Operands& operands) {
+  auto* copies = static_cast<std::byte*>(operands.weight_copies);
+  if (refresh_forward_.is_needed()) refresh_forward_.run(operands.weights, copies, context_);
+  if (!shares_copy_ && refresh_data_.is_needed()) {
+    refresh_data_.run(operands.weights, copies + data_copy_offset_, context_);
+  }
+}
+
+void Convolution::forward(const Operands& operands) {
+  const void* input = operands.input;
+  void* output = operands.output;
+  if (forward_.input.is_reordered()) {
+    forward_.input.reorder.run(input, workspace(operands, forward_.input.offset), context_);
+    input = workspace(operands, forward_.input.offset);
+  }
+  if (forward_.output.is_reordered()) output = workspace(operands, forward_.output.offset);
+  forward_.call.bind(DNNL_ARG_SRC, input);
+  forward_.call.bind(DNNL_ARG_WEIGHTS, refresh_forward_.is_needed() ? operands.weight_copies : operands.weights);
+  forward_.call.bind(DNNL_ARG_BIAS, operands.bias);
+  forward_.call.bind(DNNL_ARG_DST, output);
+  forward_.call.bind(DNNL_ARG_SCRATCHPAD, workspace(operands, forward_.scratch_offset));
+  forward_.call.execute(context_);
+  if (forward_.output.is_reordered()) forward_.output.reorder.run(output, operands.output, context_);
+}
+
+void Convolution::backward_begin(const Operands& operands) {
+  if (!relu_) return;
+  relu_.bind(DNNL_ARG_DST, operands.output);
+  relu_.bind(DNNL_ARG_DIFF_DST, operands.output_gradient);
+  relu_.bind(DNNL_ARG_DIFF_SRC, operands.output_gradient);
+  relu_.execute(context_);
+}
+
+void Convolution::backward_weights(const Operands& operands) {
+  if (!spec_.weights_gradient) {
+    if (spec_.bias && spec_.bias_gradient) {
+      bias_sums(operands.output_gradient, batch_, context_.layout(spec_.output), operands.workspace,
+                operands.bias_gradient, context_);
+    }
+    return;
+  }
+  const void* input = operands.input;
+  const void* output = operands.output_gradient;
+  if (weights_.input.is_reordered()) {
+    weights_.input.reorder.run(input, workspace(operands, weights_.input.offset), context_);
+    input = workspace(operands, weights_.input.offset);
+  }
+  if (weights_.output.is_reordered()) {
+    weights_.output.reorder.run(output, workspace(operands, weights_.output.offset), context_);
+    output = workspace(operands, weights_.output.offset);
+  }
+  void* gradient = gradient_.is_needed() ? operands.workspace : static_cast<void*>(operands.weights_gradient);
+  weights_.call.bind(DNNL_ARG_SRC, input);
+  weights_.call.bind(DNNL_ARG_DIFF_DST, output);
+  weights_.call.bind(DNNL_ARG_DIFF_WEIGHTS, gradient);
+  weights_.call.bind(DNNL_ARG_DIFF_BIAS, operands.bias_gradient);
+  weights_.call.bind(DNNL_ARG_SCRATCHPAD, workspace(operands, weights_.scratch_offset));
+  weights_.call.execute(context_);
+  if (gradient_.is_needed()) gradient_.run(gradient, operands.weights_gradient, context_);
+}
+
+void Convolution::backward_data(const Operands& operands) {
+  if (!spec_.input_gradient) return;
+  const void* output = operands.output_gradient;
+  void* input = operands.input_gradient;
+  if (data_.output.is_reordered()) {
+    data_.output.reorder.run(output, workspace(operands, data_.output.offset), context_);
+    output = workspace(operands, data_.output.offset);
+  }
+  if (data_.input.is_reordered()) input = workspace(operands, data_.input.offset);
+  const void* weights = operands.weights;
+  if (shares_copy_ && refresh_forward_.is_needed()) weights = operands.weight_copies;
+  if (!shares_copy_ && refresh_data_.is_needed()) {
+    weights = static_cast<std::byte*>(operands.weight_copies) + data_copy_offset_;
+  }
+  data_.call.bind(DNNL_ARG_DIFF_SRC, input);
+  data_.call.bind(DNNL_ARG_WEIGHTS, weights);
+  data_.call.bind(DNNL_ARG_DIFF_DST, output);
+  data_.call.bind(DNNL_ARG_SCRATCHPAD, workspace(operands, data_.scratch_offset));
+  data_.call.execute(context_);
+  if (data_.input.is_reordered()) data_.input.reorder.run(input, operands.input_gradient, context_);
+}
+
+}  // namespace
+
+std::unique_ptr<Operation> plan_convolution(const ConvSpec& spec, int batch, Mode mode, const Context& context) {
+  return std::make_unique<Convolution>(spec, batch, mode, context);
+}
+
+}  // namespace convoy::cpu

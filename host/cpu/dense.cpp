@@ -1,0 +1,222 @@
+// Dense + bias + ReLU by oneDNN's inner product. The input may be an activation [N,H,W,C] in the backend's layout:
+// oneDNN lays the weights to match, so nothing is flattened. Weights come as [O, H*W*C] fp32.
+#include <algorithm>
+#include <optional>
+#include <string>
+
+#include "convoy/error.hpp"
+#include "cpu/bias_sums.hpp"
+#include "cpu/dnnl_call.hpp"
+#include "cpu/dnnl_compat.hpp"
+#include "cpu/operations.hpp"
+
+namespace convoy::cpu {
+namespace {
+
+using dnnl::memory;
+using Tag = memory::format_tag;
+
+class Dense final : public Operation {
+ public:
+  Dense(const DenseSpec& spec, int batch, Mode mode, const Context& context);
+
+  Needs needs() const override;
+  Work work() const override;
+  std::string implementation() const override { return implementation_; }
+  void refresh(const Operands&) override;
+  void forward(const Operands&) override;
+  void backward_begin(const Operands&) override;
+  void backward_weights(const Operands&) override;
+  void backward_data(const Operands&) override;
+
+ private:
+  void plan_forward();
+  void plan_backward();
+  Layout output_layout() const { return {1, spec_.outputs, 1, 1, spec_.outputs}; }
+
+  DenseSpec spec_;
+  int batch_;
+  bool trains_;
+  Context context_;
+  memory::desc input_, output_, output_gradient_, master_weights_, any_weights_, bias_;
+  std::optional<dnnl::inner_product_forward::primitive_desc> description_;
+  std::string implementation_;
+  Call forward_, data_, weights_, relu_;
+  Reorder refresh_forward_, refresh_data_, gradient_;
+  std::size_t data_copy_offset_ = 0, copy_bytes_ = 0;
+  std::size_t gradient_bytes_ = 0;  // of oneDNN's form of the weights' gradient, first in the workspace
+  std::size_t workspace_bytes_ = 0;
+  bool shares_copy_ = false;
+};
+
+Dense::Dense(const DenseSpec& spec, int batch, Mode mode, const Context& context)
+    : spec_(spec), batch_(batch), trains_(mode == Mode::train), context_(context) {
+  CONVOY_CHECK(batch > 0 && spec.outputs > 0 && spec.input.elements() > 0, "dense: {} inputs, {} outputs, batch {}",
+               spec.input.elements(), spec.outputs, batch);
+  CONVOY_CHECK(spec.activation == Activation::none || spec.activation == Activation::relu,
+               "dense: only ReLU can be fused; other activations belong to an epilogue");
+  input_ = activation_description(batch, spec.input, context.compute, context_);
+  const auto compute = data_type(context.compute);
+  output_ = {{batch, spec.outputs}, spec.float_output ? memory::data_type::f32 : compute, Tag::nc};
+  output_gradient_ = {{batch, spec.outputs}, compute, Tag::nc};
+  const memory::dims dimensions = {spec.outputs, spec.input.channels, spec.input.height, spec.input.width};
+  master_weights_ = {dimensions, memory::data_type::f32, Tag::ohwi};
+  any_weights_ = {dimensions, compute, Tag::any};
+  bias_ = vector_description(spec.bias, spec.outputs);
+  plan_forward();
+  if (trains_) plan_backward();
+}
+
+void Dense::plan_forward() {
+  dnnl::primitive_attr attributes = planned_attributes();
+  if (spec_.activation == Activation::relu) {
+    dnnl::post_ops operations;
+    compat::append_relu(operations);
+    attributes.set_post_ops(operations);
+  }
+  const auto kind = trains_ ? dnnl::prop_kind::forward_training : dnnl::prop_kind::forward_inference;
+  description_ = compat::dense_forward(context_.engine, kind, input_, any_weights_, bias_, output_, attributes);
+  implementation_ = description_->impl_info_str();
+  forward_ = Call(dnnl::inner_product_forward(*description_));
+  forward_.declare(DNNL_ARG_SRC, input_, context_.engine);
+  forward_.declare(DNNL_ARG_WEIGHTS, description_->weights_desc(), context_.engine);
+  if (spec_.bias) forward_.declare(DNNL_ARG_BIAS, bias_, context_.engine);
+  forward_.declare(DNNL_ARG_DST, output_, context_.engine);
+  forward_.declare(DNNL_ARG_SCRATCHPAD, description_->scratchpad_desc(), context_.engine);
+  workspace_bytes_ = description_->scratchpad_desc().get_size();
+  refresh_forward_ = Reorder(master_weights_, description_->weights_desc(), context_);
+  copy_bytes_ = refresh_forward_.is_needed() ? align_up(description_->weights_desc().get_size()) : 0;
+}
+
+void Dense::plan_backward() {
+  const dnnl::primitive_attr attributes = planned_attributes();
+  if (spec_.activation == Activation::relu) {
+    CONVOY_CHECK(!spec_.float_output || context_.compute == DType::f32, "dense: logits take no activation");
+    relu_ = Call(dnnl::eltwise_backward(compat::relu_backward(context_.engine, output_gradient_)));
+    for (int argument : {DNNL_ARG_DST, DNNL_ARG_DIFF_DST, DNNL_ARG_DIFF_SRC}) {
+      relu_.declare(argument, output_gradient_, context_.engine);
+    }
+  }
+  // The hint is a forward pass whose output has the gradient's type.
+  const auto hint = compat::dense_forward(context_.engine, dnnl::prop_kind::forward_training, input_, any_weights_,
+                                          bias_, output_gradient_, attributes);
+  if (spec_.input_gradient) {
+    const auto data =
+        compat::dense_backward_data(context_.engine, input_, any_weights_, output_gradient_, attributes, hint);
+    data_ = Call(dnnl::inner_product_backward_data(data));
+    data_.declare(DNNL_ARG_DIFF_SRC, input_, context_.engine);
+    data_.declare(DNNL_ARG_WEIGHTS, data.weights_desc(), context_.engine);
+    data_.declare(DNNL_ARG_DIFF_DST, output_gradient_, context_.engine);
+    data_.declare(DNNL_ARG_SCRATCHPAD, data.scratchpad_desc(), context_.engine);
+    workspace_bytes_ = std::max(workspace_bytes_, data.scratchpad_desc().get_size());
+    shares_copy_ = data.weights_desc() == description_->weights_desc();
+    refresh_data_ = Reorder(master_weights_, data.weights_desc(), context_);
+    data_copy_offset_ = shares_copy_ ? 0 : copy_bytes_;
+    if (!shares_copy_ && refresh_data_.is_needed()) copy_bytes_ += align_up(data.weights_desc().get_size());
+  }
+  if (spec_.weights_gradient) {
+    const memory::desc any_gradient(compat::dimensions(master_weights_), memory::data_type::f32, Tag::any);
+    const memory::desc bias = vector_description(spec_.bias && spec_.bias_gradient, spec_.outputs);
+    const auto weights =
+        compat::dense_backward_weights(context_.engine, input_, any_gradient, bias, output_gradient_, attributes, hint);
+    weights_ = Call(dnnl::inner_product_backward_weights(weights));
+    weights_.declare(DNNL_ARG_SRC, input_, context_.engine);
+    weights_.declare(DNNL_ARG_DIFF_DST, output_gradient_, context_.engine);
+    weights_.declare(DNNL_ARG_DIFF_WEIGHTS, weights.diff_weights_desc(), context_.engine);
+    if (!compat::is_empty(bias)) weights_.declare(DNNL_ARG_DIFF_BIAS, bias, context_.engine);
+    weights_.declare(DNNL_ARG_SCRATCHPAD, weights.scratchpad_desc(), context_.engine);
+    gradient_ = Reorder(weights.diff_weights_desc(), master_weights_, context_);
+    gradient_bytes_ = gradient_.is_needed() ? align_up(weights.diff_weights_desc().get_size()) : 0;
+    workspace_bytes_ = std::max(workspace_bytes_, gradient_bytes_ + weights.scratchpad_desc().get_size());
+  } else if (spec_.bias && spec_.bias_gradient) {
+    workspace_bytes_ = std::max(workspace_bytes_, bias_sums_workspace(batch_, output_layout()));
+  }
+}
+
+Needs Dense::needs() const {
+  Needs needs;
+  needs.output = output_.get_size();
+  needs.input_gradient = trains_ && spec_.input_gradient ? input_.get_size() : 0;
+  needs.workspace = workspace_bytes_;
+  needs.weight_copies = copy_bytes_;
+  needs.backward_reads_input = trains_ && spec_.weights_gradient;
+  needs.backward_reads_output = trains_ && spec_.activation == Activation::relu;
+  return needs;
+}
+
+Work Dense::work() const {
+  const double flops = 2.0 * batch_ * static_cast<double>(spec_.input.elements()) * spec_.outputs;
+  const double bytes = static_cast<double>(input_.get_size() + output_.get_size() + master_weights_.get_size());
+  const int passes = (spec_.weights_gradient ? 1 : 0) + (spec_.input_gradient ? 1 : 0);
+  Work work{flops, 0, bytes, 0};
+  if (trains_) {
+    work.backward_flops = flops * passes;
+    work.backward_bytes = bytes * passes;
+  }
+  return work;
+}
+
+void Dense::refresh(const Operands& operands) {
+  auto* copies = static_cast<std::byte*>(operands.weight_copies);
+  if (refresh_forward_.is_needed()) refresh_forward_.run(operands.weights, copies, context_);
+  if (!shares_copy_ && refresh_data_.is_needed()) {
+    refresh_data_.run(operands.weights, copies + data_copy_offset_, context_);
+  }
+}
+
+void Dense::forward(const Operands& operands) {
+  forward_.bind(DNNL_ARG_SRC, operands.input);
+  forward_.bind(DNNL_ARG_WEIGHTS, refresh_forward_.is_needed() ? operands.weight_copies : operands.weights);
+  forward_.bind(DNNL_ARG_BIAS, operands.bias);
+  forward_.bind(DNNL_ARG_DST, operands.output);
+  forward_.bind(DNNL_ARG_SCRATCHPAD, operands.workspace);
+  forward_.execute(context_);
+}
+
+void Dense::backward_begin(const Operands& operands) {
+  if (!relu_) return;
+  relu_.bind(DNNL_ARG_DST, operands.output);
+  relu_.bind(DNNL_ARG_DIFF_DST, operands.output_gradient);
+  relu_.bind(DNNL_ARG_DIFF_SRC, operands.output_gradient);
+  relu_.execute(context_);
+}
+
+void Dense::backward_weights(const Operands& operands) {
+  if (!spec_.weights_gradient) {
+    if (spec_.bias && spec_.bias_gradient) {
+      bias_sums(operands.output_gradient, batch_, output_layout(), operands.workspace, operands.bias_gradient,
+                context_);
+    }
+    return;
+  }
+  void* gradient = gradient_.is_needed() ? operands.workspace : operands.weights_gradient;
+  weights_.bind(DNNL_ARG_SRC, operands.input);
+  weights_.bind(DNNL_ARG_DIFF_DST, operands.output_gradient);
+  weights_.bind(DNNL_ARG_DIFF_WEIGHTS, gradient);
+  weights_.bind(DNNL_ARG_DIFF_BIAS, operands.bias_gradient);
+  weights_.bind(DNNL_ARG_SCRATCHPAD, static_cast<std::byte*>(operands.workspace) + gradient_bytes_);
+  weights_.execute(context_);
+  if (gradient_.is_needed()) gradient_.run(gradient, operands.weights_gradient, context_);
+}
+
+void Dense::backward_data(const Operands& operands) {
+  if (!spec_.input_gradient) return;
+  const void* weights = operands.weights;
+  if (shares_copy_ && refresh_forward_.is_needed()) weights = operands.weight_copies;
+  if (!shares_copy_ && refresh_data_.is_needed()) {
+    weights = static_cast<std::byte*>(operands.weight_copies) + data_copy_offset_;
+  }
+  data_.bind(DNNL_ARG_DIFF_SRC, operands.input_gradient);
+  data_.bind(DNNL_ARG_WEIGHTS, weights);
+  data_.bind(DNNL_ARG_DIFF_DST, operands.output_gradient);
+  data_.bind(DNNL_ARG_SCRATCHPAD, operands.workspace);
+  data_.execute(context_);
+}
+
+}  // namespace
+
+std::unique_ptr<Operation> plan_dense(const DenseSpec& spec, int batch, Mode mode, const Context& context) {
+  return std::make_unique<Dense>(spec, batch, mode, context);
+}
+
+}  // namespace convoy::cpu

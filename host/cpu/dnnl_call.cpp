@@ -1,0 +1,72 @@
+// Descriptions of activations for oneDNN, and primitives with bound memory.
+#include "cpu/dnnl_call.hpp"
+
+#include "convoy/error.hpp"
+
+namespace convoy::cpu {
+
+using dnnl::memory;
+
+memory::data_type data_type(DType type) {
+  switch (type) {
+    case DType::f32:
+      return memory::data_type::f32;
+    case DType::bf16:
+      return memory::data_type::bf16;
+    case DType::f16:
+      return memory::data_type::f16;
+  }
+  fail("unknown element type {}", static_cast<int>(type));
+}
+
+memory::desc activation_description(int batch, const Extent& extent, DType type, const Context& context) {
+  const Layout layout = context.layout(extent);
+  using Tag = memory::format_tag;
+  const Tag tag = layout.block == 16 && layout.blocks * 16 >= extent.channels && context.native_block == 16
+                      ? Tag::nChw16c
+                  : layout.block == 8 && context.native_block == 8 ? Tag::nChw8c
+                                                                   : Tag::nchw;
+  return {{batch, extent.channels, extent.height, extent.width}, data_type(type), tag};
+}
+
+memory::desc vector_description(bool present, int length) {
+  if (!present) return {};
+  return {{length}, memory::data_type::f32, memory::format_tag::x};
+}
+
+dnnl::primitive_attr planned_attributes() {
+  dnnl::primitive_attr attributes;
+  attributes.set_scratchpad_mode(dnnl::scratchpad_mode::user);
+  return attributes;
+}
+
+bool is_reference_implementation(const std::string& implementation) {
+  return implementation.find("ref") != std::string::npos;
+}
+
+void Call::declare(int argument, const memory::desc& description, const dnnl::engine& engine) {
+  arguments_.insert_or_assign(argument, memory(description, engine, DNNL_MEMORY_NONE));
+}
+
+void Call::bind(int argument, const void* data) {
+  const auto found = arguments_.find(argument);
+  if (found == arguments_.end()) return;  // an empty description: no bias, no scratch memory
+  // oneDNN's memory objects know no const; a primitive writes only its outputs.
+  if (found->second.get_data_handle() != data) found->second.set_data_handle(const_cast<void*>(data));
+}
+
+Reorder::Reorder(const memory::desc& from, const memory::desc& to, const Context& context) {
+  if (from == to) return;
+  const dnnl::reorder::primitive_desc description(context.engine, from, context.engine, to);
+  call_ = Call(dnnl::reorder(description));
+  call_.declare(DNNL_ARG_FROM, from, context.engine);
+  call_.declare(DNNL_ARG_TO, to, context.engine);
+}
+
+void Reorder::run(const void* from, void* to, const Context& context) {
+  call_.bind(DNNL_ARG_FROM, from);
+  call_.bind(DNNL_ARG_TO, to);
+  call_.execute(context);
+}
+
+}  // namespace convoy::cpu

@@ -1,0 +1,56 @@
+// What the oneDNN operations share: descriptions of activations, and a primitive with its bound memory.
+#pragma once
+
+#include <oneapi/dnnl/dnnl.hpp>
+#include <string>
+#include <unordered_map>
+
+#include "convoy/types.hpp"
+#include "cpu/context.hpp"
+
+namespace convoy::cpu {
+
+dnnl::memory::data_type data_type(DType type);
+
+// An activation [batch, extent] in this backend's layout, logical dimensions N,C,H,W.
+dnnl::memory::desc activation_description(int batch, const Extent& extent, DType type, const Context& context);
+
+// A vector of fp32 values, or nothing.
+dnnl::memory::desc vector_description(bool present, int length);
+
+// Attributes with scratch memory given by the caller, so that nothing is allocated in a step.
+dnnl::primitive_attr planned_attributes();
+
+bool is_reference_implementation(const std::string& implementation);
+
+// A primitive and the memory it reads and writes. Binding the address that is bound already costs nothing, so a
+// replayed step only executes.
+class Call {
+ public:
+  Call() = default;
+  explicit Call(dnnl::primitive primitive) : primitive_(std::move(primitive)) {}
+
+  // Declares an argument (DNNL_ARG_...) once; its address comes with bind.
+  void declare(int argument, const dnnl::memory::desc& description, const dnnl::engine& engine);
+  void bind(int argument, const void* data);
+  void execute(const Context& context) { primitive_.execute(context.stream, arguments_); }
+  explicit operator bool() const { return static_cast<bool>(primitive_.get(true)); }
+
+ private:
+  dnnl::primitive primitive_;
+  std::unordered_map<int, dnnl::memory> arguments_;
+};
+
+// A reorder between two descriptions of one tensor; nothing where they are equal.
+class Reorder {
+ public:
+  Reorder() = default;
+  Reorder(const dnnl::memory::desc& from, const dnnl::memory::desc& to, const Context& context);
+  bool is_needed() const { return static_cast<bool>(call_); }
+  void run(const void* from, void* to, const Context& context);
+
+ private:
+  Call call_;
+};
+
+}  // namespace convoy::cpu
