@@ -84,7 +84,7 @@ toml::table parse_toml(std::string_view text, const std::string& file) {
   }
 }
 
-std::string quoted(std::string_view text) {
+std::string toml_text(std::string_view text) {
   std::string result = "\"";
   for (const char c : text) {
     if (c == '"' || c == '\\') {
@@ -99,7 +99,7 @@ std::string quoted(std::string_view text) {
 }
 
 std::string as_toml(ValueKind kind, const std::string& text) {
-  return kind == ValueKind::text || kind == ValueKind::word ? quoted(text) : text;
+  return kind == ValueKind::text || kind == ValueKind::word ? toml_text(text) : text;
 }
 
 }  // namespace
@@ -126,8 +126,8 @@ RunConfig parse_recipe(std::string_view text, const std::string& file) {
 
 std::string to_toml(const RunConfig& config) {
   std::string result = "# The resolved configuration of a run; `convoy train --recipe THIS_FILE` repeats it.\n";
-  result += fmt::format("name = {}\n", quoted(config.name));
-  if (!config.description.empty()) result += fmt::format("description = {}\n", quoted(config.description));
+  result += fmt::format("name = {}\n", toml_text(config.name));
+  if (!config.description.empty()) result += fmt::format("description = {}\n", toml_text(config.description));
   OptionGroup group = OptionGroup::advanced;
   for (const RunOption& row : run_options()) {
     const std::string value = row.get(config);
@@ -137,7 +137,7 @@ std::string to_toml(const RunConfig& config) {
     result += fmt::format("{} = {}\n", row.name, as_toml(row.kind, value));
   }
   for (const auto& [group_name, settings] : config.groups) {
-    result += fmt::format("\n[groups.{}]\n", quoted(group_name));
+    result += fmt::format("\n[groups.{}]\n", toml_text(group_name));
     for (const std::string& option : settings.given) {
       const GroupOption& row = find_group_option(option, "");
       result += fmt::format("{} = {}\n", option, as_toml(row.kind, row.get(settings.settings)));
