@@ -1,5 +1,6 @@
 # Writes OUTPUT, a .cpp with the version, commit, compiler and build type (host/io/build_info.hpp), if it would differ.
 # Without git, or outside this project's own repository (a source archive), the commit is empty.
+cmake_minimum_required(VERSION 3.22)
 
 set(commit "")
 set(is_dirty false)

@@ -1,6 +1,7 @@
 # Fails if an object file compiled for one instruction set defines a function that the linker may share with other
 # files (weak symbols: inline functions and templates from headers), for then a processor without those instructions
 # could run it. NM: the program; ISA: the namespace that may hold such symbols; OBJECTS: a list of files.
+cmake_minimum_required(VERSION 3.22)
 foreach(object IN LISTS OBJECTS)
   execute_process(COMMAND ${NM} --demangle --defined-only ${object} OUTPUT_VARIABLE symbols RESULT_VARIABLE failed)
   if(failed)

@@ -1,5 +1,6 @@
 # Writes OUTPUT, a .cpp with the text of the files NETWORKS and RECIPES (lists), as host/io/embedded.hpp declares it.
 # Literals are cut every 8,000 bytes: compilers promise no more than 65,536, and some allow 16,380.
+cmake_minimum_required(VERSION 3.22)
 
 function(append_files function files)
   set(entries "")
