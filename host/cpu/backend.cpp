@@ -83,6 +83,9 @@ class CpuBackend final : public Backend {
   DType compute_type() const override { return context_.compute; }
 
   Arena allocate(std::size_t bytes, std::string_view what, Communicated) override;
+  Arena share(const void* host, std::size_t bytes, std::string_view) override {
+    return {const_cast<void*>(host), bytes, nullptr};  // an Arena knows no const; nobody writes into shared memory
+  }
   std::size_t allocated_bytes() const override { return account_->bytes; }
   std::size_t peak_allocated_bytes() const override { return account_->peak; }
 

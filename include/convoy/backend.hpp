@@ -135,6 +135,8 @@ class Backend {
   virtual DType compute_type() const = 0;
 
   virtual Arena allocate(std::size_t bytes, std::string_view what, Communicated = Communicated::no) = 0;
+  // Device memory with these contents, read only. It may be the host's own memory, which must outlive it.
+  virtual Arena share(const void* host, std::size_t bytes, std::string_view what) = 0;
   virtual std::size_t allocated_bytes() const = 0;  // now held by arenas
   virtual std::size_t peak_allocated_bytes() const = 0;
 
