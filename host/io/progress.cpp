@@ -145,7 +145,7 @@ void Progress::end() {
 std::string with_commas(std::int64_t value) {
   std::string text = fmt::format("{}", value);
   const std::ptrdiff_t first = value < 0 ? 1 : 0;
-  for (std::ptrdiff_t at = std::ssize(text) - 3; at > first; at -= 3) text.insert(static_cast<std::size_t>(at), ",");
+  for (std::ptrdiff_t at = std::ssize(text) - 3; at > first; at -= 3) text.insert(static_cast<std::size_t>(at), 1, ',');
   return text;
 }
 

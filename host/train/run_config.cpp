@@ -37,7 +37,8 @@ void make_absolute(std::string& path, const fs::path& recipe_folder) {
 }
 
 void make_paths_absolute(RunConfig& config, const fs::path& recipe_folder) {
-  if (config.data != "synthetic") make_absolute(config.data, recipe_folder);
+  const bool is_synthetic = config.data == "synthetic" || config.data.starts_with("synthetic:");
+  if (!is_synthetic) make_absolute(config.data, recipe_folder);
   make_absolute(config.init, recipe_folder);
   if (is_path(config.model, ".json")) make_absolute(config.model, recipe_folder);
 }
@@ -67,8 +68,8 @@ void set_group_from_command_line(RunConfig& config, const std::string& text) {
   if (equals == std::string::npos || dot == std::string::npos || dot == 0) {
     fail_usage("--group {}: NAME.OPTION=VALUE expected, for example filters.learning-rate=0.1", text);
   }
-  set_group_option(config, text.substr(0, dot), text.substr(dot + 1, equals - dot - 1), text.substr(equals + 1), "--group: ",
-                   std::string(kCommandLine));
+  set_group_option(config, text.substr(0, dot), text.substr(dot + 1, equals - dot - 1), text.substr(equals + 1),
+                   "--group: ", std::string(kCommandLine));
 }
 
 }  // namespace
@@ -126,6 +127,27 @@ void check_config(const RunConfig& config) {
   if (config.groups.size() > kMostGroups) {
     fail_usage("{} parameter groups, at most {}", config.groups.size(), kMostGroups);
   }
+}
+
+std::vector<std::string> match_groups(RunConfig& config, std::span<const std::string> network_groups) {
+  const std::vector<std::string_view> known(network_groups.begin(), network_groups.end());
+  std::vector<std::string> unknown;
+  for (const auto& [group_name, unused] : config.groups) {
+    if (std::find(known.begin(), known.end(), group_name) == known.end()) unknown.push_back(group_name);
+  }
+  std::vector<std::string> lines;
+  for (const std::string& group_name : unknown) {
+    if (!config.is_from_command_line("model")) {
+      fail_usage("groups.{}: network {} has no such parameter group, but {}{}", group_name, config.model,
+                 fmt::join(known, ", "), did_you_mean(group_name, known));
+    }
+    lines.push_back(fmt::format("network {} has no parameter group {}: what the recipe says of it is left out",
+                                config.model, group_name));
+    config.groups.erase(group_name);
+    std::erase_if(config.origins,
+                  [&](const auto& origin) { return origin.first.starts_with(fmt::format("groups.{}.", group_name)); });
+  }
+  return lines;
 }
 
 std::vector<std::string> config_warnings(const RunConfig& config) {

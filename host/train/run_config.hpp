@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <map>
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -56,7 +57,7 @@ struct RunConfig {
   std::string name = "run";  // the recipe's name; names the default output folder
   std::string description;   // one line, for `info --recipes`
 
-  std::string data;  // a path, or "synthetic"
+  std::string data;  // a path, or "synthetic[:COUNT]"
   LabelKind labels = LabelKind::fine;
   double validation = 0;  // 0 none; below 1 a fraction of the training set; else a count
   DataMode data_mode = DataMode::automatic;
@@ -116,6 +117,10 @@ std::string to_json(const RunConfig&);
 
 // Contradictions that no single option shows; throws UsageError. resolve_config calls it.
 void check_config(const RunConfig&);
+
+// Compares the recipe's [groups.NAME] with the groups of the network: an unknown one is a UsageError, unless the
+// command line chose another network than the recipe's: then the group is dropped, with a line for the user each.
+std::vector<std::string> match_groups(RunConfig& config, std::span<const std::string> network_groups);
 
 // Lines worth a user's attention, e.g. an option on the command line that every group of the recipe overrides.
 std::vector<std::string> config_warnings(const RunConfig&);

@@ -1,0 +1,49 @@
+// What the subcommands share.
+#include "cli/command.hpp"
+
+#include <optional>
+
+#include "convoy/error.hpp"
+#include "data/locate.hpp"
+#include "io/did_you_mean.hpp"
+
+namespace convoy {
+
+CLI::App* add_command(CLI::App& program, const std::string& name, const std::string& summary,
+                      const std::string& examples) {
+  CLI::App* app = program.add_subcommand(name, summary);
+  app->footer("Examples:\n" + examples);
+  app->allow_extras();
+  app->get_help_ptr()->group("Help");
+  return app;
+}
+
+void reject_unknown(const CLI::App& app) {
+  const std::vector<std::string> rest = app.remaining();
+  if (rest.empty()) return;
+  const bool is_program = app.get_parent() == nullptr;
+  std::vector<std::string> known;
+  if (rest.front().starts_with("-")) {
+    for (const CLI::Option* option : app.get_options()) {
+      for (const std::string& long_name : option->get_lnames()) known.push_back("--" + long_name);
+    }
+  } else if (is_program) {
+    for (const CLI::App* command : app.get_subcommands([](const CLI::App*) { return true; })) {
+      known.push_back(command->get_name());
+    }
+  }
+  const std::string word = rest.front().substr(0, rest.front().find('='));
+  const std::vector<std::string_view> views(known.begin(), known.end());
+  const char* what = word.starts_with("-") ? "option" : is_program ? "command" : "argument";
+  fail_usage("unknown {} '{}'{}; see convoy {}--help", what, word, did_you_mean(word, views),
+             is_program ? "" : app.get_name() + " ");
+}
+
+std::string data_or_found(const std::string& path) {
+  if (!path.empty()) return path;
+  const std::optional<std::string> found = find_data();
+  if (!found) fail_usage("{}", kNoData);
+  return *found;
+}
+
+}  // namespace convoy

@@ -1,0 +1,38 @@
+// What every subcommand is given, and what it gives back to main: its CLI11 part and the function that runs it.
+#pragma once
+
+#include <CLI/CLI.hpp>
+#include <functional>
+#include <string>
+#include <vector>
+
+#include "io/process_clock.hpp"
+
+namespace convoy {
+
+struct CommandContext {
+  const ProcessClock& clock;
+  std::vector<std::string> command_line;  // as typed, the program's name first
+};
+
+struct Command {
+  CLI::App* app = nullptr;
+  std::function<int()> run;  // the exit code
+};
+
+// One file each; a new subcommand is a file and a row in main.cpp.
+Command add_train(CLI::App& program, const CommandContext& context);
+Command add_eval(CLI::App& program, const CommandContext& context);
+Command add_info(CLI::App& program, const CommandContext& context);
+Command add_data(CLI::App& program, const CommandContext& context);
+Command add_bench(CLI::App& program, const CommandContext& context);
+
+// A subcommand whose unknown arguments are refused by reject_unknown, with the nearest known option.
+CLI::App* add_command(CLI::App& program, const std::string& name, const std::string& summary,
+                      const std::string& examples);
+void reject_unknown(const CLI::App& app);
+
+// The path given, else where data are found; throws UsageError with the commands that fetch data where there are none.
+std::string data_or_found(const std::string& path);
+
+}  // namespace convoy

@@ -1,0 +1,69 @@
+// The program: subcommands, and the one place that catches errors, prints them in one line and sets the exit code.
+#include <fmt/format.h>
+
+#include <cstdio>
+#include <exception>
+#include <new>
+
+#include "cli/command.hpp"
+#include "convoy/error.hpp"
+#include "io/build_info.hpp"
+
+namespace {
+
+using namespace convoy;
+
+std::string version_text() {
+  const BuildInfo& build = build_info();
+  std::string text = fmt::format("convoy {}", build.version);
+  if (!build.commit.empty()) text += fmt::format(" ({}{})", build.commit, build.is_dirty ? ", dirty" : "");
+  return text + fmt::format(", {}, {}", build.compiler, build.build_type);
+}
+
+int run(int argc, char** argv, const ProcessClock& clock) {
+  CLI::App program("Convoy trains convolutional networks on CIFAR-class images.", "convoy");
+  program.set_version_flag("--version", version_text());
+  program.allow_extras();
+  program.footer(
+      "Examples:\n"
+      "  convoy train --recipe fashion --data /usr/share/datasets/fashion-mnist\n"
+      "  convoy info --recipes");
+  const CommandContext context{clock, {argv, argv + argc}};
+  const Command commands[] = {add_info(program, context), add_data(program, context)};
+  try {
+    program.parse(argc, argv);
+  } catch (const CLI::Success& success) {  // --help, --version
+    return program.exit(success);
+  } catch (const CLI::ParseError& error) {
+    fail_usage("{}", error.what());
+  }
+  for (const Command& command : commands) {
+    if (!command.app->parsed()) continue;
+    reject_unknown(*command.app);
+    return command.run();
+  }
+  reject_unknown(program);
+  fmt::print("{}", program.help());
+  return static_cast<int>(ExitCode::usage);
+}
+
+int report(const char* message, ExitCode code) {
+  std::fflush(stdout);
+  fmt::print(stderr, "convoy: {}\n", message);
+  return static_cast<int>(code);
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  const ProcessClock clock;
+  try {
+    return run(argc, argv, clock);
+  } catch (const Error& error) {
+    return report(error.what(), error.code());
+  } catch (const std::bad_alloc&) {
+    return report("out of memory: use a smaller --batch or fewer --threads", ExitCode::failed);
+  } catch (const std::exception& error) {
+    return report(error.what(), ExitCode::failed);
+  }
+}

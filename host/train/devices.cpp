@@ -1,0 +1,98 @@
+// Signs of a GPU are looked for on purpose: a job that silently trains on the CPU wastes its allocation.
+#include "train/devices.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cstdlib>
+#include <filesystem>
+
+#include "convoy/error.hpp"
+#include "cpu/backend.hpp"
+
+namespace convoy {
+namespace {
+
+std::string cpu_missing() { return ""; }
+
+std::unique_ptr<Backend> make_cpu(Precision precision, int threads) { return make_cpu_backend({precision, threads}); }
+
+std::string cuda_missing() { return "this build has no CUDA backend"; }
+std::string cuda_lacks(Precision) { return cuda_missing(); }
+std::unique_ptr<Backend> make_cuda(Precision, int) { fail_usage("--device cuda: {}", cuda_missing()); }
+
+constexpr BackendRow kBackends[] = {
+    {DeviceChoice::cuda, "cuda", cuda_missing, cuda_lacks, make_cuda},
+    {DeviceChoice::cpu, "cpu", cpu_missing, cpu_lacks, make_cpu},
+};
+
+// What makes one expect a GPU on this machine or in this job; empty where nothing does.
+std::string sign_of_gpu() {
+  for (const char* path : {"/dev/nvidia0", "/proc/driver/nvidia/version"}) {
+    std::error_code ignored;
+    if (std::filesystem::exists(path, ignored)) return fmt::format("{} is here", path);
+  }
+  for (const char* variable : {"SLURM_JOB_GPUS", "SLURM_STEP_GPUS", "CUDA_VISIBLE_DEVICES"}) {
+    const char* value = std::getenv(variable);
+    const std::string_view text = value == nullptr ? "" : value;
+    const bool is_none = text.empty() || text == "-1" || text == "NoDevFiles";
+    if (!is_none) return fmt::format("{}={} is set", variable, text);
+  }
+  return "";
+}
+
+const BackendRow& row_for(const RunConfig& config, std::string& reason, std::vector<std::string>& warnings) {
+  const bool is_automatic = config.device == DeviceChoice::automatic;
+  std::vector<std::string> passed_over;
+  for (const BackendRow& row : backends()) {
+    if (!is_automatic && row.choice != config.device) continue;
+    const std::string missing = row.missing();
+    if (missing.empty()) {
+      reason = is_automatic ? "--device auto" : "as asked";
+      if (!passed_over.empty()) reason += fmt::format("; {}", fmt::join(passed_over, "; "));
+      const std::string sign = sign_of_gpu();
+      if (is_automatic && row.choice == DeviceChoice::cpu && !sign.empty()) {
+        warnings.push_back(fmt::format("warning: trains on the CPU although {}: {}; --device cpu silences this", sign,
+                                       fmt::join(passed_over, "; ")));
+      }
+      return row;
+    }
+    if (!is_automatic) fail_usage("--device {}: {}; use --device cpu", row.name, missing);
+    passed_over.push_back(fmt::format("no {}: {}", row.name, missing));
+  }
+  fail("no device can be used: {}", fmt::join(passed_over, "; "));
+}
+
+}  // namespace
+
+std::span<const BackendRow> backends() { return kBackends; }
+
+ChosenDevice choose_device(RunConfig& config) {
+  ChosenDevice chosen;
+  std::string reason;
+  const BackendRow& row = row_for(config, reason, chosen.warnings);
+  const bool is_from_command_line = config.is_from_command_line("precision");
+  const std::string lacks = row.lacks(config.precision);
+  std::string precision_reason = is_from_command_line                    ? "as asked"
+                                 : config.origins.count("precision") > 0 ? "recipe"
+                                                                         : "default";
+  if (!lacks.empty()) {
+    const std::string_view asked = name(config.precision);
+    if (is_from_command_line) fail_usage("--precision {}: {}; use --precision fp32", asked, lacks);
+    precision_reason = fmt::format("recipe asks for {}: {}", asked, lacks);
+    config.precision = Precision::fp32;
+  }
+  config.device = row.choice;
+  chosen.backend = row.make(config.precision, config.threads);
+  config.threads = chosen.backend->info().threads;
+  chosen.line = fmt::format("device: {} [{}]; precision: {} [{}]", describe(chosen.backend->info()), reason,
+                            name(config.precision), precision_reason);
+  return chosen;
+}
+
+std::string describe(const DeviceInfo& info) {
+  return fmt::format("{} ({}, {} thread{}, {})", info.kind, info.name, info.threads, info.threads == 1 ? "" : "s",
+                     info.libraries);
+}
+
+}  // namespace convoy

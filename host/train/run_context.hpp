@@ -1,0 +1,39 @@
+// What a command hands to the trainer besides the configuration: the clock, the terminal, and the run's folder, which
+// is made only when every input has proved good, so that a mistyped path moves no finished run aside.
+#pragma once
+
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "io/process_clock.hpp"
+#include "io/progress.hpp"
+#include "io/run_recorder.hpp"
+#include "train/run_config.hpp"
+
+namespace convoy {
+
+class RunContext {
+ public:
+  RunContext(const ProcessClock& clock, std::vector<std::string> command_line, Progress& progress)
+      : clock_(clock), command_line_(std::move(command_line)), progress_(progress) {}
+
+  const ProcessClock& clock() const { return clock_; }
+  void note(std::string_view line) { progress_.line(line); }
+
+  // Makes and locks the folder (config.out or the default), moves an old run aside with a line, writes recipe.toml
+  // and the running summary. Call once, with the resolved configuration, before the first step.
+  RunRecorder& open(const RunConfig& config, const RunFacts& facts, const ProgressPlan& plan);
+
+  // Records a failure where a run was opened.
+  void fail(const std::string& reason) noexcept;
+
+ private:
+  const ProcessClock& clock_;
+  std::vector<std::string> command_line_;
+  Progress& progress_;
+  std::optional<RunRecorder> recorder_;
+};
+
+}  // namespace convoy
