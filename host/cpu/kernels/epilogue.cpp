@@ -1,10 +1,14 @@
-// The epilogue kernels; compiled once per instruction set.
-#include "cpu/kernels/epilogue.hpp"
-
+// The epilogue's kernels of one instruction set.
+#include "cpu/kernels/epilogue_parts.hpp"
 #include "cpu/kernels/providers.hpp"
 
 namespace convoy::cpu::CONVOY_ISA {
 
-EpilogueKernels epilogue_kernels() { return {}; }
+EpilogueKernels epilogue_kernels() {
+  EpilogueKernels kernels;
+  add_epilogue_forward(&kernels);
+  add_epilogue_backward(&kernels);
+  return kernels;
+}
 
 }  // namespace convoy::cpu::CONVOY_ISA

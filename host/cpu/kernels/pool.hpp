@@ -9,15 +9,18 @@ namespace convoy::cpu {
 
 struct PoolArgs {
   int samples = 0;
-  int blocks = 1, block = 1;  // of the layout [N][blocks][H][W][block]
+  int blocks = 1, block = 1;       // of the input's layout [N][blocks][H][W][block]
+  int channels = 1;                // without the layout's padding
+  std::int64_t output_sample = 0;  // elements of one output sample; `channels` where vectors lie without padding
   int height = 1, width = 1, output_height = 1, output_width = 1;
   int kernel_height = 1, kernel_width = 1, stride_height = 1, stride_width = 1;
-  int padding_top = 0, padding_left = 0;
+  int padding_top = 0, padding_left = 0;  // smaller than the kernel: every window holds a pixel
   DType type = DType::f32;
   int threads = 1;
+
   const void* input = nullptr;
   void* output = nullptr;
-  std::uint16_t* argmax = nullptr;  // [output elements] position in the window, row-major; max only, null: not kept
+  std::uint16_t* argmax = nullptr;  // [output elements] row * kernel_width + column in the window; null: not kept
   const void* output_gradient = nullptr;
   void* input_gradient = nullptr;
 };

@@ -32,12 +32,16 @@ const Candidate kCandidates[] = {
     {"baseline", &baseline::fill_table, [] { return true; }},
 #if defined(__x86_64__)
     {"avx2", &avx2::fill_table,
-     [] { return __builtin_cpu_supports("avx2") != 0 && __builtin_cpu_supports("fma") != 0; }},
+     [] {
+       return __builtin_cpu_supports("avx2") != 0 && __builtin_cpu_supports("fma") != 0 &&
+              __builtin_cpu_supports("bmi") != 0 && __builtin_cpu_supports("bmi2") != 0;
+     }},
     {"avx512", &avx512::fill_table,
      [] {
        return __builtin_cpu_supports("avx512f") != 0 && __builtin_cpu_supports("avx512bw") != 0 &&
               __builtin_cpu_supports("avx512dq") != 0 && __builtin_cpu_supports("avx512vl") != 0 &&
-              __builtin_cpu_supports("fma") != 0;
+              __builtin_cpu_supports("avx512cd") != 0 && __builtin_cpu_supports("fma") != 0 &&
+              __builtin_cpu_supports("bmi2") != 0;
      }},
 #endif
 };

@@ -1,0 +1,375 @@
+// What follows a convolution on the CPU: max-pool, batch normalisation, residual addition, activation. In training
+// one pass over the input pools and sums, one over the pooled tensor normalises; backward the same way round.
+// Saved for the backward pass: the pooled tensor, the maxima's places, statistics per group of samples.
+#include <algorithm>
+#include <cmath>
+#include <vector>
+
+#include "convoy/error.hpp"
+#include "cpu/operations.hpp"
+
+namespace convoy::cpu {
+namespace {
+
+// Pixels whose sums one thread makes in one piece; chosen so that a piece is some hundred kilobytes.
+constexpr std::int64_t kChunkPixels = 4096;
+
+class Epilogue final : public Operation {
+ public:
+  Epilogue(const EpilogueSpec& spec, int batch, Mode mode, const Context& context);
+
+  Needs needs() const override { return needs_; }
+  Work work() const override;
+  std::string implementation() const override { return std::string(kernels_isa_) + " loops"; }
+  void forward(const Operands& operands) override;
+  void backward_begin(const Operands& operands) override;
+  void backward_weights(const Operands& operands) override;
+  void backward_data(const Operands& operands) override;
+
+ private:
+  // Offsets of what lies in `saved`, in bytes; kNone where it is not kept.
+  static constexpr std::size_t kNone = ~std::size_t{0};
+  struct Saved {
+    std::size_t pooled = kNone, argmax = kNone, preactivation = kNone, statistics = kNone;
+  };
+  // Per-channel fp32 arrays behind Saved::statistics (training) or in the workspace (evaluation).
+  struct Statistics {
+    float *mean, *factor, *deviation_inverse, *slope, *offset;  // [groups][width]
+    float *shift, *scale_gradient, *shift_gradient;             // [width]
+  };
+
+  bool trains() const { return mode_ == Mode::train; }
+  bool smooth() const { return spec_.activation == Activation::gelu || spec_.activation == Activation::silu; }
+  bool normalises_batch() const { return trains() && spec_.normalise; }
+  bool wants_gradient() const {
+    return spec_.input_gradient || (spec_.residual && spec_.residual_gradient) ||
+           (spec_.normalise && (spec_.scale_gradient || spec_.shift_gradient));
+  }
+  std::size_t statistics_floats() const { return std::size_t(width_) * (std::size_t(groups_) * 5 + 3); }
+  Statistics statistics(void* memory) const;
+  template <typename T>
+  T* saved(const Operands& operands, std::size_t offset) const {
+    return offset == kNone ? nullptr : reinterpret_cast<T*>(static_cast<std::byte*>(operands.saved) + offset);
+  }
+  int group_end(int group) const { return std::min(batch_, (group + 1) * args_.group_size); }
+
+  void set_factors(const Operands& operands, int group, const Statistics& statistics) const;
+  void batch_statistics(const Operands& operands, const double* sums, const Statistics& statistics) const;
+  void gradient_factors(const double* sums, const Statistics& statistics) const;
+  EpilogueArgs backward_args(const Operands& operands) const;
+
+  EpilogueSpec spec_;
+  int batch_;
+  Mode mode_;
+  const EpilogueKernels& kernels_;
+  std::string_view kernels_isa_;
+  int width_;  // channels with the layout's padding
+  int groups_ = 1, chunks_per_group_ = 1;
+  std::size_t input_bytes_, pooled_bytes_;
+  EpilogueArgs args_;  // shapes; the pointers change from call to call
+  Saved saved_;
+  Needs needs_;
+  std::vector<float> zeros_, ones_;  // [width]: factors where nothing is normalised
+};
+
+Epilogue::Epilogue(const EpilogueSpec& spec, int batch, Mode mode, const Context& context)
+    : spec_(spec), batch_(batch), mode_(mode), kernels_(context.kernels->epilogue), kernels_isa_(context.kernels->isa) {
+  const Layout in = context.layout(spec.input), out = context.layout(spec.output);
+  width_ = in.blocks * in.block;
+  const std::size_t element = bytes_per_element(context.compute);
+  input_bytes_ = static_cast<std::size_t>(in.sample_elements()) * batch * element;
+  pooled_bytes_ = static_cast<std::size_t>(out.sample_elements()) * batch * element;
+
+  args_.samples = batch;
+  args_.blocks = in.blocks;
+  args_.block = in.block;
+  args_.channels = spec.input.channels;
+  args_.pooled_sample = out.sample_elements();
+  // Without pooling a plane is one long row.
+  args_.height = spec.pool == 1 ? 1 : in.height;
+  args_.width = spec.pool == 1 ? in.height * in.width : in.width;
+  args_.pooled_height = spec.pool == 1 ? 1 : out.height;
+  args_.pooled_width = spec.pool == 1 ? args_.width : out.width;
+  args_.pool = spec.pool;
+  args_.group_size = normalises_batch() && spec.group_size > 0 ? std::min(spec.group_size, batch) : batch;
+  args_.chunk_size = static_cast<int>(std::clamp<std::int64_t>(kChunkPixels / out.pixels(), 1, args_.group_size));
+  args_.type = context.compute;
+  args_.activation = spec.activation;
+  args_.threads = context.threads;
+  groups_ = (batch + args_.group_size - 1) / args_.group_size;
+  chunks_per_group_ = (args_.group_size + args_.chunk_size - 1) / args_.chunk_size;
+  zeros_.assign(width_, 0.0F);
+  ones_.assign(width_, 1.0F);
+
+  needs_.output = pooled_bytes_;
+  const bool recomputes = smooth() && !spec.residual;  // the activation's derivative from what the activation saw
+  if (trains()) {
+    needs_.input_gradient = spec.input_gradient ? input_bytes_ : 0;
+    needs_.backward_reads_input = wants_gradient() && spec.pool == 1 && (spec.normalise || recomputes);
+    needs_.backward_reads_output =
+        wants_gradient() && spec.activation == Activation::relu && (!spec.normalise || spec.residual);
+    const auto keep = [this](std::size_t bytes) {
+      const std::size_t offset = align_up(needs_.saved);
+      needs_.saved = offset + bytes;
+      return offset;
+    };
+    if (spec.pool > 1 && (spec.normalise || (recomputes && wants_gradient()))) saved_.pooled = keep(pooled_bytes_);
+    if (spec.pool > 1 && spec.input_gradient) saved_.argmax = keep(pooled_bytes_ / element);
+    if (smooth() && spec.residual && wants_gradient()) saved_.preactivation = keep(pooled_bytes_);
+    if (spec.normalise) {
+      saved_.statistics = keep(statistics_floats() * sizeof(float));
+      needs_.workspace = std::size_t(groups_) * chunks_per_group_ * 2 * width_ * sizeof(double);
+    }
+  } else if (spec.normalise) {
+    needs_.workspace = statistics_floats() * sizeof(float);
+  }
+  needs_.forward_in_place = spec.pool == 1 && !needs_.backward_reads_input;
+  needs_.gradient_in_place = trains() && spec.pool == 1;
+}
+
+// Bytes: every tensor once per pass that needs it. Operations: a handful per element, some 25 where an exponential
+// is evaluated.
+Work Epilogue::work() const {
+  const double in = input_bytes_, pooled = pooled_bytes_;
+  const double elements = pooled / static_cast<double>(bytes_per_element(args_.type));
+  const double places = saved_.argmax == kNone ? 0 : elements;
+  const bool pools = spec_.pool > 1;
+  const double activation = smooth() ? 25 : spec_.activation == Activation::relu ? 1 : 0;
+  Work work;
+  work.forward_bytes = in + (saved_.pooled == kNone ? 0 : pooled) + places + pooled;
+  if (normalises_batch()) work.forward_bytes += pooled;
+  if (spec_.residual) work.forward_bytes += pooled;
+  if (saved_.preactivation != kNone) work.forward_bytes += pooled;
+  const double windows = pools ? spec_.pool * spec_.pool : 0;
+  work.forward_flops = elements * (windows + activation + (spec_.normalise ? 3 : 0) + (spec_.residual ? 1 : 0) +
+                                   (normalises_batch() ? 4 : 0));
+  if (!trains() || !wants_gradient()) return work;
+  const bool has_source = saved_.preactivation != kNone || needs_.backward_reads_output;
+  const double gradients =
+      (spec_.input_gradient ? in + places : 0) + (spec_.residual && spec_.residual_gradient ? pooled : 0);
+  if (spec_.normalise) {
+    const bool overwrites = spec_.activation != Activation::none && gradients > 0;
+    work.backward_bytes = pooled * (2 + (has_source ? 1 : 0) + (overwrites ? 1 : 0));
+    if (gradients > 0) work.backward_bytes += gradients + pooled * (spec_.input_gradient ? 2 : 1);
+    work.backward_flops = elements * (activation + 9);
+  } else {
+    work.backward_bytes = gradients + pooled * (spec_.activation == Activation::none ? 1 : 2);
+    work.backward_flops = elements * activation;
+  }
+  return work;
+}
+
+Epilogue::Statistics Epilogue::statistics(void* memory) const {
+  float* next = static_cast<float*>(memory);
+  const auto take = [&next](std::size_t count) {
+    float* array = next;
+    next += count;
+    return array;
+  };
+  const std::size_t each = std::size_t(groups_) * width_;
+  Statistics statistics{};
+  for (float** array :
+       {&statistics.mean, &statistics.factor, &statistics.deviation_inverse, &statistics.slope, &statistics.offset}) {
+    *array = take(each);
+  }
+  for (float** array : {&statistics.shift, &statistics.scale_gradient, &statistics.shift_gradient}) {
+    *array = take(width_);
+  }
+  return statistics;
+}
+
+// Factor and shift from mean and 1/deviation; the layout's padding channels become zero whatever they hold.
+void Epilogue::set_factors(const Operands& operands, int group, const Statistics& statistics) const {
+  const int channels = spec_.input.channels;
+  const std::size_t at = std::size_t(group) * width_;
+  for (int channel = 0; channel < width_; ++channel) {
+    const bool real = channel < channels;
+    const float scale = operands.weights == nullptr || !real ? 1.0F : operands.weights[channel];
+    statistics.factor[at + channel] = real ? scale * statistics.deviation_inverse[at + channel] : 0.0F;
+    statistics.shift[channel] = operands.bias == nullptr || !real ? 0.0F : operands.bias[channel];
+  }
+}
+
+// Chunks are combined in fp64 in a fixed order (Chan, Golub and LeVeque 1983), so that the number of threads does
+// not matter. Running statistics take the mean of the groups' values.
+void Epilogue::batch_statistics(const Operands& operands, const double* sums, const Statistics& statistics) const {
+  const std::int64_t pixels = std::int64_t{args_.pooled_height} * args_.pooled_width;
+  std::vector<double> means(width_), squares(width_), running_mean(width_), running_variance(width_);
+  for (int group = 0; group < groups_; ++group) {
+    const int first = group * args_.group_size, end = group_end(group);
+    const double count = static_cast<double>((end - first) * pixels);
+    const auto each_chunk = [&](auto&& body) {
+      for (int chunk = 0; first + chunk * args_.chunk_size < end; ++chunk) {
+        const int begin = first + chunk * args_.chunk_size;
+        const double chunk_count = static_cast<double>((std::min(begin + args_.chunk_size, end) - begin) * pixels);
+        body(chunk_count, sums + (std::size_t(group) * chunks_per_group_ + chunk) * 2 * width_);
+      }
+    };
+    std::fill(means.begin(), means.end(), 0.0);
+    std::fill(squares.begin(), squares.end(), 0.0);
+    each_chunk([&](double chunk_count, const double* chunk) {
+      for (int channel = 0; channel < width_; ++channel) means[channel] += chunk_count / count * chunk[channel];
+    });
+    each_chunk([&](double chunk_count, const double* chunk) {
+      for (int channel = 0; channel < width_; ++channel) {
+        const double apart = chunk[channel] - means[channel];
+        squares[channel] += chunk[width_ + channel] + chunk_count * apart * apart;
+      }
+    });
+    const std::size_t at = std::size_t(group) * width_;
+    for (int channel = 0; channel < width_; ++channel) {
+      statistics.mean[at + channel] = static_cast<float>(means[channel]);
+      statistics.deviation_inverse[at + channel] =
+          static_cast<float>(1.0 / std::sqrt(squares[channel] / count + static_cast<double>(spec_.epsilon)));
+      running_mean[channel] += means[channel] / groups_;
+      running_variance[channel] += squares[channel] / std::max(count - 1.0, 1.0) / groups_;
+    }
+    set_factors(operands, group, statistics);
+  }
+  const double share = spec_.statistics_momentum;
+  for (int channel = 0; channel < spec_.input.channels; ++channel) {
+    const auto move = [share](float* value, double target) {
+      if (value != nullptr) *value = static_cast<float>((1.0 - share) * static_cast<double>(*value) + share * target);
+    };
+    move(operands.running_mean == nullptr ? nullptr : operands.running_mean + channel, running_mean[channel]);
+    move(operands.running_variance == nullptr ? nullptr : operands.running_variance + channel,
+         running_variance[channel]);
+  }
+}
+
+void Epilogue::forward(const Operands& operands) {
+  EpilogueArgs args = args_;
+  args.input = operands.input;
+  args.residual = spec_.residual ? operands.residual : nullptr;
+  args.output = operands.output;
+  args.pooled = saved<void>(operands, saved_.pooled);
+  args.argmax = saved<std::uint8_t>(operands, saved_.argmax);
+  args.preactivation = saved<void>(operands, saved_.preactivation);
+  args.mean = zeros_.data();
+  args.factor = ones_.data();
+  args.shift = zeros_.data();
+  if (spec_.normalise) {
+    const Statistics values = statistics(trains() ? saved<void>(operands, saved_.statistics) : operands.workspace);
+    if (trains()) {
+      args.sums = static_cast<double*>(operands.workspace);
+      kernels_.forward_sums(args);
+      batch_statistics(operands, args.sums, values);
+      if (spec_.pool > 1) {
+        args.input = args.pooled;
+        args.pool = 1;
+      }
+    } else {
+      for (int channel = 0; channel < width_; ++channel) {
+        const bool real = channel < spec_.input.channels;
+        values.mean[channel] = real ? operands.running_mean[channel] : 0.0F;
+        values.deviation_inverse[channel] =
+            real ? 1.0F / std::sqrt(operands.running_variance[channel] + spec_.epsilon) : 0.0F;
+      }
+      set_factors(operands, 0, values);
+    }
+    args.mean = values.mean;
+    args.factor = values.factor;
+    args.shift = values.shift;
+  }
+  kernels_.forward_apply(args);
+}
+
+EpilogueArgs Epilogue::backward_args(const Operands& operands) const {
+  EpilogueArgs args = args_;
+  args.input = spec_.pool > 1 ? saved<void>(operands, saved_.pooled) : operands.input;
+  args.argmax = saved<std::uint8_t>(operands, saved_.argmax);
+  args.source = saved<void>(operands, saved_.preactivation);
+  if (needs_.backward_reads_output) args.source = operands.output;
+  args.output_gradient = operands.output_gradient;
+  return args;
+}
+
+// The gradient's factors per group, and the sums over all groups.
+void Epilogue::gradient_factors(const double* sums, const Statistics& statistics) const {
+  const std::int64_t pixels = std::int64_t{args_.pooled_height} * args_.pooled_width;
+  std::vector<double> scale_gradient(width_), shift_gradient(width_), gradient(width_), product(width_);
+  for (int group = 0; group < groups_; ++group) {
+    const int first = group * args_.group_size, end = group_end(group);
+    const double count = static_cast<double>((end - first) * pixels);
+    std::fill(gradient.begin(), gradient.end(), 0.0);
+    std::fill(product.begin(), product.end(), 0.0);
+    for (int chunk = 0; first + chunk * args_.chunk_size < end; ++chunk) {
+      const double* from = sums + (std::size_t(group) * chunks_per_group_ + chunk) * 2 * width_;
+      for (int channel = 0; channel < width_; ++channel) {
+        gradient[channel] += from[channel];
+        product[channel] += from[width_ + channel];
+      }
+    }
+    const std::size_t at = std::size_t(group) * width_;
+    for (int channel = 0; channel < width_; ++channel) {
+      const double inverse = statistics.deviation_inverse[at + channel], factor = statistics.factor[at + channel];
+      statistics.slope[at + channel] = static_cast<float>(-factor * inverse * inverse * product[channel] / count);
+      statistics.offset[at + channel] = static_cast<float>(-factor * gradient[channel] / count);
+      scale_gradient[channel] += inverse * product[channel];
+      shift_gradient[channel] += gradient[channel];
+    }
+  }
+  for (int channel = 0; channel < width_; ++channel) {
+    statistics.scale_gradient[channel] = static_cast<float>(scale_gradient[channel]);
+    statistics.shift_gradient[channel] = static_cast<float>(shift_gradient[channel]);
+  }
+}
+
+void Epilogue::backward_begin(const Operands& operands) {
+  if (!normalises_batch() || !wants_gradient()) return;
+  const Statistics values = statistics(saved<void>(operands, saved_.statistics));
+  EpilogueArgs args = backward_args(operands);
+  args.mean = values.mean;
+  args.factor = values.factor;
+  args.shift = values.shift;
+  args.sums = static_cast<double*>(operands.workspace);
+  args.keep_gradient = spec_.input_gradient || (spec_.residual && spec_.residual_gradient);
+  kernels_.backward_sums(args);
+  gradient_factors(args.sums, values);
+}
+
+void Epilogue::backward_weights(const Operands& operands) {
+  if (!normalises_batch()) return;
+  const Statistics values = statistics(saved<void>(operands, saved_.statistics));
+  const int channels = spec_.input.channels;
+  if (spec_.scale_gradient && operands.weights_gradient != nullptr) {
+    std::copy_n(values.scale_gradient, channels, operands.weights_gradient);
+  }
+  if (spec_.shift_gradient && operands.bias_gradient != nullptr) {
+    std::copy_n(values.shift_gradient, channels, operands.bias_gradient);
+  }
+}
+
+void Epilogue::backward_data(const Operands& operands) {
+  if (!trains()) return;
+  EpilogueArgs args = backward_args(operands);
+  args.input_gradient = spec_.input_gradient ? operands.input_gradient : nullptr;
+  args.residual_gradient = spec_.residual && spec_.residual_gradient ? operands.residual_gradient : nullptr;
+  if (args.input_gradient == nullptr && args.residual_gradient == nullptr) return;
+  if (spec_.normalise) {
+    const Statistics values = statistics(saved<void>(operands, saved_.statistics));
+    args.mean = values.mean;
+    args.factor = values.factor;
+    args.slope = values.slope;
+    args.offset = values.offset;
+  } else if (args.source == nullptr) {
+    args.source = args.input;  // nothing between the pooled tensor and the activation
+  }
+  kernels_.backward_apply(args);
+}
+
+}  // namespace
+
+std::unique_ptr<Operation> plan_epilogue(const EpilogueSpec& spec, int batch, Mode mode, const Context& context) {
+  CONVOY_CHECK(spec.pool >= 1 && spec.pool <= 15, "epilogue: pooling windows of 1 to 15 pixels expected, found {}",
+               spec.pool);
+  const Extent expected{spec.input.height / spec.pool, spec.input.width / spec.pool, spec.input.channels};
+  CONVOY_CHECK(spec.output == expected, "epilogue: output {}x{}x{} expected, found {}x{}x{}", expected.height,
+               expected.width, expected.channels, spec.output.height, spec.output.width, spec.output.channels);
+  CONVOY_CHECK(expected.elements() > 0, "epilogue: an image of {}x{} pixels is smaller than the pooling window of {}",
+               spec.input.height, spec.input.width, spec.pool);
+  CONVOY_CHECK(batch > 0, "epilogue: a batch of {} samples, at least 1 expected", batch);
+  return std::make_unique<Epilogue>(spec, batch, mode, context);
+}
+
+}  // namespace convoy::cpu
