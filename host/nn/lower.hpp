@@ -50,7 +50,7 @@ struct LowerOptions {
   Mode mode = Mode::train;
   // Trainable parameters that a recipe does not train now (for instance a group from some epoch on). They keep their
   // place in the layout; only gradients go. Null: none.
-  std::function<bool(const Parameter&)> frozen;
+  std::function<bool(const Parameter&)> frozen = {};
   int normalisation_group = 0;  // EpilogueSpec::group_size
 };
 

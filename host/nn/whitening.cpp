@@ -34,15 +34,28 @@ std::vector<Component> patch_components(Size2 kernel, int channels) {
   return components;
 }
 
-// The images' channels as planes [C,H,W], so that the sums below run along rows.
-std::vector<std::uint8_t> planes_of(const ImageSet& set, std::size_t index) {
-  const auto channels = static_cast<std::size_t>(set.image.channels);
-  const std::size_t pixels = static_cast<std::size_t>(set.image.elements()) / channels;
-  std::vector<std::uint8_t> planes(pixels * channels);
-  const std::uint8_t* image = set.at(index);
-  for (std::size_t pixel = 0; pixel < pixels; ++pixel)
-    for (std::size_t c = 0; c < channels; ++c) planes[c * pixels + pixel] = image[pixel * channels + c];
-  return planes;
+constexpr std::size_t kLanes = 16;  // of the dot products below; rows are padded to a multiple with zeros
+
+// Component `c` of every patch of one image: [rows * columns], in the order of the patches.
+void gather(const ImageSet& set, std::size_t index, const Component& c, int rows, int columns, std::int16_t* values) {
+  const auto channels = static_cast<std::size_t>(set.image.channels), width = static_cast<std::size_t>(set.image.width);
+  for (int y = 0; y < rows; ++y) {
+    const std::uint8_t* from =
+        set.at(index) + (static_cast<std::size_t>(y + c.row) * width + static_cast<std::size_t>(c.column)) * channels +
+        c.channel;
+    for (int x = 0; x < columns; ++x) *values++ = from[static_cast<std::size_t>(x) * channels];
+  }
+}
+
+// Exact: of values up to 255, each step adds less than 2^21 to the 64-bit sum.
+std::int64_t dot(const std::int16_t* a, const std::int16_t* b, std::size_t count) {
+  std::int64_t sum = 0;
+  for (std::size_t first = 0; first < count; first += kLanes) {
+    std::int32_t part = 0;
+    for (std::size_t k = 0; k < kLanes; ++k) part += std::int32_t{a[first + k]} * b[first + k];
+    sum += part;
+  }
+  return sum;
 }
 
 struct Moments {
@@ -53,28 +66,19 @@ struct Moments {
 
 // Sums over all patches of the first `count` images.
 Moments sum_patches(const ImageSet& set, std::size_t count, Size2 kernel, const std::vector<Component>& components) {
-  const Extent& image = set.image;
-  const int rows = image.height - kernel.height + 1, columns = image.width - kernel.width + 1;
+  const int rows = set.image.height - kernel.height + 1, columns = set.image.width - kernel.width + 1;
   const std::size_t n = components.size();
+  const std::size_t patches = static_cast<std::size_t>(rows) * static_cast<std::size_t>(columns);
+  const std::size_t stride = (patches + kLanes - 1) / kLanes * kLanes;
   Moments moments{std::vector<std::int64_t>(n), std::vector<std::int64_t>(n * n), 0};
-  moments.patches = static_cast<std::int64_t>(count) * rows * columns;
+  moments.patches = static_cast<std::int64_t>(count * patches);
+  std::vector<std::int16_t> values(n * stride, 0);  // [n, patches]
   for (std::size_t index = 0; index < count; ++index) {
-    const std::vector<std::uint8_t> planes = planes_of(set, index);
-    const auto line = [&](const Component& c, int y) {
-      return planes.data() + (static_cast<std::ptrdiff_t>(c.channel) * image.height + y + c.row) * image.width +
-             c.column;
-    };
+    for (std::size_t i = 0; i < n; ++i) gather(set, index, components[i], rows, columns, &values[i * stride]);
     for (std::size_t i = 0; i < n; ++i) {
-      for (int y = 0; y < rows; ++y)
-        moments.first[i] += std::accumulate(line(components[i], y), line(components[i], y) + columns, 0);
-      for (std::size_t j = i; j < n; ++j) {
-        for (int y = 0; y < rows; ++y) {
-          const std::uint8_t *a = line(components[i], y), *b = line(components[j], y);
-          std::int32_t sum = 0;  // at most 2^14 columns of 255 * 255
-          for (int x = 0; x < columns; ++x) sum += a[x] * b[x];
-          moments.second[i * n + j] += sum;
-        }
-      }
+      moments.first[i] += std::accumulate(&values[i * stride], &values[i * stride] + patches, std::int64_t{0});
+      for (std::size_t j = i; j < n; ++j)
+        moments.second[i * n + j] += dot(&values[i * stride], &values[j * stride], stride);
     }
   }
   return moments;
