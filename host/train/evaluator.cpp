@@ -1,0 +1,134 @@
+// Batches of a set through the evaluation's own program.
+#include "train/evaluator.hpp"
+
+#include <algorithm>
+
+namespace convoy {
+namespace {
+
+struct EvaluationControl {
+  StepRow row;
+  LossSums viewed, plain;
+};
+
+}  // namespace
+
+std::vector<WeightedView> test_views(int views) {
+  if (views == 1) return {{{}, 1.0F}};
+  if (views == 2) return {{{}, 0.5F}, {{.mirror = true}, 0.5F}};
+  return {{{}, 0.25F},
+          {{.mirror = true}, 0.25F},
+          {{.mirror = false, .dy = -1, .dx = -1}, 0.125F},
+          {{.mirror = true, .dy = -1, .dx = -1}, 0.125F},
+          {{.mirror = false, .dy = 1, .dx = 1}, 0.125F},
+          {{.mirror = true, .dy = 1, .dx = 1}, 0.125F}};
+}
+
+Evaluator::Evaluator(Backend& backend, Communicator& communicator, const Model& model, int batch, int views,
+                     const PixelScale& pixels)
+    : backend_(backend),
+      communicator_(communicator),
+      model_(model),
+      views_(test_views(views)),
+      program_(backend, lower(model.network, model.shapes, model.layout, {.mode = Mode::evaluate, .frozen = {}}),
+               model.layout, batch, Mode::evaluate),
+      weights_(backend, model.layout, "weights of the evaluation"),
+      weight_copies_(backend.allocate(program_.weight_copy_bytes(), "compute copies of the evaluation")),
+      activations_(backend.allocate(program_.activation_bytes(), "activations of the evaluation")),
+      pixels_(backend.allocate(2 * pixels.scale.size() * sizeof(float), "pixel scale")),
+      sums_(backend.allocate(sizeof(EvaluationControl), "sums of the evaluation")),
+      logits_(backend.allocate(static_cast<std::size_t>(batch) * model.shapes.classes * sizeof(float), "logits")) {
+  backend_.upload(pixels_.data(), pixels.scale.data(), pixels.scale.size() * sizeof(float));
+  backend_.upload(pixels_.floats() + pixels.scale.size(), pixels.offset.data(), pixels.offset.size() * sizeof(float));
+}
+
+void Evaluator::forward(const DeviceSet& set, const View& view) {
+  const Extent& input = model_.shapes.input;
+  backend_.prepare_input({.source = set.source(),
+                          .image = set.image(),
+                          .input = input,
+                          .rows = program_.batch(),
+                          .scale = pixels_.floats(),
+                          .offset = pixels_.floats() + input.channels,
+                          .mode = Mode::evaluate,
+                          .augmentation = {},
+                          .view = view,
+                          .output = program_.input(),
+                          .row = &static_cast<EvaluationControl*>(sums_.data())->row});
+  program_.forward();
+}
+
+// Calls per_batch(row) for this rank's batches, with the row uploaded.
+template <typename PerBatch>
+void Evaluator::run_batches(const Weights& weights, const DeviceSet& set, int rank, int ranks,
+                            const PerBatch& per_batch) {
+  auto* control = static_cast<EvaluationControl*>(sums_.data());
+  program_.bind({.activations = activations_.at(0),
+                 .weight_copies = weight_copies_.at(0),
+                 .weights = weights_.data(),
+                 .gradients = nullptr,
+                 .row = &control->row,
+                 .order = set.source().order});
+  weights_.copy_from(weights);
+  program_.refresh_weight_copies();
+  const std::int64_t batch = program_.batch();
+  const auto count = static_cast<std::int64_t>(set.count());
+  for (std::int64_t first = rank * batch; first < count; first += ranks * batch) {
+    StepRow row;
+    row.first = static_cast<std::int32_t>(first);
+    row.count = static_cast<std::int32_t>(std::min(batch, count - first));
+    backend_.upload(&control->row, &row, sizeof row);
+    per_batch(row);
+  }
+}
+
+Evaluation Evaluator::evaluate(const Weights& weights, const DeviceSet& set) {
+  auto* control = static_cast<EvaluationControl*>(sums_.data());
+  backend_.zero(&control->viewed, sizeof(LossSums));
+  backend_.zero(&control->plain, sizeof(LossSums));
+  const std::size_t values = static_cast<std::size_t>(program_.batch()) * model_.shapes.classes;
+  const auto add_loss = [&](const float* logits, LossSums* sums) {
+    backend_.softmax_cross_entropy({.logits = logits,
+                                    .source = set.source(),
+                                    .rows = program_.batch(),
+                                    .classes = model_.shapes.classes,
+                                    .logit_scale = program_.network().logit_scale,
+                                    .smoothing = 0,
+                                    .gradient = nullptr,
+                                    .sums = sums,
+                                    .row = &control->row});
+  };
+  run_batches(weights, set, communicator_.rank(), communicator_.size(), [&](const StepRow&) {
+    for (std::size_t view = 0; view < views_.size(); ++view) {
+      forward(set, views_[view].view);
+      if (view == 0) add_loss(program_.logits(), &control->plain);  // the first view is the plain one
+      backend_.accumulate_logits(program_.logits(), views_[view].weight, view == 0, values, logits_.floats());
+    }
+    add_loss(logits_.floats(), &control->viewed);
+  });
+
+  LossSums viewed, plain;
+  backend_.download(&viewed, &control->viewed, sizeof viewed);
+  backend_.download(&plain, &control->plain, sizeof plain);
+  std::int64_t counts[] = {viewed.samples, viewed.correct, plain.correct};
+  double losses[] = {viewed.loss};
+  communicator_.sum(std::span<std::int64_t>(counts));
+  communicator_.sum(std::span<double>(losses));
+  const auto samples = static_cast<double>(std::max<std::int64_t>(counts[0], 1));
+  return {losses[0] / samples, static_cast<double>(counts[1]) / samples, static_cast<double>(counts[2]) / samples,
+          counts[0]};
+}
+
+std::vector<float> Evaluator::logits(const Weights& weights, const DeviceSet& set) {
+  const std::size_t classes = model_.shapes.classes;
+  std::vector<float> all(set.count() * classes);
+  run_batches(weights, set, 0, 1, [&](const StepRow& row) {
+    forward(set, {});
+    float* to = all.data() + static_cast<std::size_t>(row.first) * classes;
+    backend_.download(to, program_.logits(), static_cast<std::size_t>(row.count) * classes * sizeof(float));
+    for (std::size_t i = 0; i < row.count * classes; ++i) to[i] *= program_.network().logit_scale;
+  });
+  return all;
+}
+
+}  // namespace convoy

@@ -1,0 +1,56 @@
+// Accuracy and loss of weights on a labelled set. It has weights, copies and activations of its own: evaluating
+// changes no bit of training. Shared out over the ranks by batches; the counts are exact.
+#pragma once
+
+#include <memory>
+#include <optional>
+#include <vector>
+
+#include "convoy/backend.hpp"
+#include "convoy/communicator.hpp"
+#include "nn/program.hpp"
+#include "train/device_set.hpp"
+#include "train/step.hpp"
+#include "train/weights.hpp"
+
+namespace convoy {
+
+struct Evaluation {
+  double loss = 0;      // mean cross-entropy without label smoothing, with the views
+  double accuracy = 0;  // with the views
+  double accuracy_plain = 0;
+  std::int64_t samples = 0;
+};
+
+// The test-time views of --views: 1 the image; 2 with its mirror, halves; 6 (Jordan 2024): image and mirror a quarter
+// each, and both shifted by a pixel to two diagonal corners, an eighth each.
+struct WeightedView {
+  View view;
+  float weight = 1;
+};
+std::vector<WeightedView> test_views(int views);
+
+class Evaluator {
+ public:
+  Evaluator(Backend& backend, Communicator& communicator, const Model& model, int batch, int views,
+            const PixelScale& pixels);
+
+  Evaluation evaluate(const Weights& weights, const DeviceSet& set);
+  // The plain view's logits [count, classes], logit scale included; one rank.
+  std::vector<float> logits(const Weights& weights, const DeviceSet& set);
+
+ private:
+  template <typename PerBatch>
+  void run_batches(const Weights& weights, const DeviceSet& set, int rank, int ranks, const PerBatch& per_batch);
+  void forward(const DeviceSet& set, const View& view);
+
+  Backend& backend_;
+  Communicator& communicator_;
+  const Model& model_;
+  std::vector<WeightedView> views_;
+  Program program_;
+  Weights weights_;  // the evaluation's own
+  Arena weight_copies_, activations_, pixels_, sums_, logits_;
+};
+
+}  // namespace convoy

@@ -1,0 +1,179 @@
+// Writes the step against the backend, and keeps a recording of each kind.
+#include "train/step.hpp"
+
+#include <algorithm>
+#include <utility>
+
+#include "convoy/error.hpp"
+
+namespace convoy {
+namespace {
+
+// The small values that a step keeps on the device.
+struct StepControl {
+  StepRow row;
+  LossSums sums;
+  float clip_factor = 1;
+  float gradient_norm = 0;
+  std::int32_t cursor = 0;  // into the rows
+};
+
+}  // namespace
+
+Model make_model(Network network, int classes, int channels) {
+  Model model{std::move(network), {}, {}};
+  model.shapes = infer_shapes(model.network, classes, channels);
+  model.layout = make_layout(model.network, model.shapes);
+  return model;
+}
+
+Model make_model(const std::string& name_or_path, int classes, int channels) {
+  return make_model(load_network(name_or_path), classes, channels);
+}
+
+PixelScale pixel_scale(const std::vector<double>& mean, const std::vector<double>& deviation, int input_channels) {
+  PixelScale pixels;
+  for (int channel = 0; channel < input_channels; ++channel) {
+    const std::size_t source = std::min<std::size_t>(channel, mean.size() - 1);  // grey is repeated
+    // A channel that never changes is left as it is, shifted to zero.
+    const double width = deviation[source] > 0 ? deviation[source] : 1;
+    pixels.scale.push_back(static_cast<float>(1 / (255 * width)));
+    pixels.offset.push_back(static_cast<float>(-mean[source] / width));
+  }
+  return pixels;
+}
+
+TrainStep::TrainStep(Backend& backend, const Model& model, const RunConfig& config, Weights& weights,
+                     BatchSource source, const Extent& image, const PixelScale& pixels)
+    : backend_(backend),
+      model_(model),
+      config_(config),
+      weights_(weights),
+      source_(source),
+      image_(image),
+      moments_(backend, model.layout, config),
+      gradients_(backend.allocate(model.layout.trainable_elements * sizeof(float), "gradients", Communicated::yes)),
+      pixels_(backend.allocate(2 * pixels.scale.size() * sizeof(float), "pixel scale")),
+      control_(backend.allocate(sizeof(StepControl), "step control")) {
+  backend_.upload(pixels_.data(), pixels.scale.data(), pixels.scale.size() * sizeof(float));
+  backend_.upload(pixels_.floats() + pixels.scale.size(), pixels.offset.data(), pixels.offset.size() * sizeof(float));
+  const StepControl initial;
+  backend_.upload(control_.data(), &initial, sizeof initial);
+}
+
+void TrainStep::prepare(const std::vector<StepVariant>& variants) {
+  std::size_t activation_bytes = 0, update_bytes = 0;
+  for (const StepVariant& variant : variants) {
+    Prepared& prepared = prepared_[variant];
+    if (prepared.program) continue;
+    const auto frozen = [&](const Parameter& parameter) { return variant.frozen_groups.contains(parameter.group); };
+    LoweredNetwork lowered =
+        lower(model_.network, model_.shapes, model_.layout,
+              {.mode = Mode::train, .frozen = frozen, .normalisation_group = config_.norm_group_size});
+    prepared.program =
+        std::make_unique<Program>(backend_, std::move(lowered), model_.layout, variant.batch, Mode::train);
+    prepared.optimizer = std::make_unique<Optimizer>(backend_, update_specs(model_.layout, config_, frozen));
+    prepared.weight_copies = backend_.allocate(prepared.program->weight_copy_bytes(), "compute copies of the weights");
+    activation_bytes = std::max(activation_bytes, prepared.program->activation_bytes());
+    update_bytes = std::max(update_bytes, prepared.optimizer->workspace_bytes());
+  }
+  // One arena serves every variant, since they never run together.
+  if (activation_bytes > activations_.bytes()) {
+    activations_ = {};
+    activations_ = backend_.allocate(activation_bytes, "activations");
+  }
+  if (update_bytes > update_workspace_.bytes()) {
+    update_workspace_ = {};
+    update_workspace_ = backend_.allocate(update_bytes, "workspace of the update");
+  }
+  auto* control = static_cast<StepControl*>(control_.data());
+  for (auto& [variant, prepared] : prepared_) {
+    prepared.program->bind({.activations = activations_.at(0),
+                            .weight_copies = prepared.weight_copies.at(0),
+                            .weights = weights_.data(),
+                            .gradients = gradients_.floats(),
+                            .row = &control->row,
+                            .order = source_.order});
+    prepared.recording.reset();
+  }
+}
+
+void TrainStep::set_rows(const std::vector<StepRow>& rows) {
+  const std::size_t bytes = rows.size() * sizeof(StepRow);
+  if (bytes > rows_.bytes()) {
+    backend_.wait();
+    rows_ = {};
+    rows_ = backend_.allocate(bytes, "rows of the steps");
+    for (auto& [variant, prepared] : prepared_) prepared.recording.reset();  // they hold the old address
+  }
+  backend_.upload(rows_.data(), rows.data(), bytes);
+  const std::int32_t first = 0;
+  backend_.upload(&static_cast<StepControl*>(control_.data())->cursor, &first, sizeof first);
+}
+
+void TrainStep::enqueue(Prepared& prepared) {
+  auto* control = static_cast<StepControl*>(control_.data());
+  Program& program = *prepared.program;
+  const Extent& input = model_.shapes.input;
+  backend_.begin_step(static_cast<const StepRow*>(rows_.data()), &control->cursor, &control->row);
+  backend_.prepare_input({.source = source_,
+                          .image = image_,
+                          .input = input,
+                          .rows = program.batch(),
+                          .scale = pixels_.floats(),
+                          .offset = pixels_.floats() + input.channels,
+                          .mode = Mode::train,
+                          .augmentation = config_.augmentation,
+                          .view = {},
+                          .output = program.input(),
+                          .row = &control->row});
+  program.forward();
+  backend_.softmax_cross_entropy({.logits = program.logits(),
+                                  .source = source_,
+                                  .rows = program.batch(),
+                                  .classes = model_.shapes.classes,
+                                  .logit_scale = program.network().logit_scale,
+                                  .smoothing = static_cast<float>(config_.label_smoothing),
+                                  .gradient = program.logits_gradient(),
+                                  .sums = &control->sums,
+                                  .row = &control->row});
+  program.backward();
+  const bool clips = config_.clip_norm > 0;
+  if (clips) {
+    backend_.clip_factor(gradients_.floats(), model_.layout.trainable_elements, static_cast<float>(config_.clip_norm),
+                         &control->clip_factor, &control->gradient_norm);
+  }
+  prepared.optimizer->enqueue({.weights = weights_.data(),
+                               .gradients = gradients_.floats(),
+                               .first_moment = moments_.first(),
+                               .second_moment = moments_.second(),
+                               .gradient_factor = clips ? &control->clip_factor : nullptr,
+                               .workspace = update_workspace_.data(),
+                               .row = &control->row});
+}
+
+void TrainStep::run(const StepVariant& variant) {
+  const auto found = prepared_.find(variant);
+  CONVOY_CHECK(found != prepared_.end(), "a step of {} rows was not planned", variant.batch);
+  Prepared& prepared = found->second;
+  if (prepared.copies_version != weights_.version()) prepared.program->refresh_weight_copies();
+  if (!prepared.recording) {
+    const bool is_full = variant.batch == prepared_.rbegin()->first.batch;
+    prepared.recording =
+        backend_.record(is_full ? StepKind::full : StepKind::last, [this, &prepared] { enqueue(prepared); });
+  }
+  prepared.recording->replay();
+  weights_.touch();
+}
+
+LossSums TrainStep::take_sums() {
+  auto* control = static_cast<StepControl*>(control_.data());
+  LossSums sums;
+  backend_.download(&sums, &control->sums, sizeof sums);
+  backend_.zero(&control->sums, sizeof sums);
+  return sums;
+}
+
+const Program& TrainStep::program(const StepVariant& variant) const { return *prepared_.at(variant).program; }
+
+}  // namespace convoy

@@ -1,0 +1,86 @@
+// The training step, written once for every backend: augment, forward, loss, backward, update. Recorded once for each
+// kind (batch size, frozen groups) and replayed; what changes from step to step is read from device memory.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "convoy/backend.hpp"
+#include "nn/network.hpp"
+#include "nn/program.hpp"
+#include "nn/shapes.hpp"
+#include "train/optimizer.hpp"
+#include "train/run_config.hpp"
+#include "train/weights.hpp"
+
+namespace convoy {
+
+// A network bound to data, as every part of a run needs it.
+struct Model {
+  Network network;
+  Shapes shapes;
+  ParamLayout layout;
+};
+Model make_model(const std::string& name_or_path, int classes, int channels);
+Model make_model(Network network, int classes, int channels);
+
+// How pixels become the network's input: pixel * scale + offset by channel of the network's input.
+struct PixelScale {
+  std::vector<float> scale, offset;
+};
+PixelScale pixel_scale(const std::vector<double>& mean, const std::vector<double>& deviation, int input_channels);
+
+// What distinguishes recordings. All ranks record the same kinds in the same order.
+struct StepVariant {
+  int batch = 0;                // this rank's rows, padding included
+  std::set<int> frozen_groups;  // of ParamLayout::groups
+  auto operator<=>(const StepVariant&) const = default;
+};
+
+class TrainStep {
+ public:
+  // `source` and the pixel scale (device memory) stay where they are for the life of the step; `image` is the data's.
+  TrainStep(Backend& backend, const Model& model, const RunConfig& config, Weights& weights, BatchSource source,
+            const Extent& image, const PixelScale& pixels);
+
+  // Plans and records; before the first step, for every variant that will occur.
+  void prepare(const std::vector<StepVariant>& variants);
+
+  // The rows of the coming steps, in order.
+  void set_rows(const std::vector<StepRow>& rows);
+  void run(const StepVariant& variant);
+
+  LossSums take_sums();  // since the last call; waits
+  const Moments& moments() const { return moments_; }
+  const Program& program(const StepVariant& variant) const;
+  float* gradients() const { return gradients_.floats(); }
+
+ private:
+  struct Prepared {
+    std::unique_ptr<Program> program;
+    std::unique_ptr<Optimizer> optimizer;
+    std::unique_ptr<Recording> recording;
+    Arena weight_copies;
+    std::uint64_t copies_version = 0;  // of the weights they were made from
+  };
+  void enqueue(Prepared& prepared);
+
+  Backend& backend_;
+  const Model& model_;
+  const RunConfig& config_;
+  Weights& weights_;
+  BatchSource source_;
+  Extent image_;
+  Moments moments_;
+  Arena gradients_, activations_, update_workspace_;
+  Arena pixels_;   // scale, then offset
+  Arena rows_;     // StepRow []
+  Arena control_;  // see step.cpp
+  std::map<StepVariant, Prepared> prepared_;
+};
+
+}  // namespace convoy

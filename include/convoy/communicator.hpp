@@ -1,0 +1,64 @@
+// The second seam: what the ranks of a run say to each other. A rank is a worker: one device, one thread.
+// Collectives over arenas are enqueued and run in place; sums of host values wait.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <string_view>
+
+#include "convoy/backend.hpp"
+
+namespace convoy {
+
+// fp32 elements of an arena that was attached.
+struct FloatRange {
+  float* data = nullptr;
+  std::size_t count = 0;
+};
+
+// A collective under way; what it changes may be read after join.
+struct Pending {
+  std::uint64_t number = 0;  // collectives are numbered alike on all ranks
+};
+
+struct MinMax {
+  std::uint64_t least = 0, most = 0;
+};
+
+class Communicator {
+ public:
+  Communicator() = default;
+  Communicator(const Communicator&) = delete;
+  Communicator& operator=(const Communicator&) = delete;
+  virtual ~Communicator() = default;
+
+  virtual std::string_view kind() const = 0;  // "self", "mpi", "nccl"
+  virtual int rank() const = 0;
+  virtual int size() const = 0;
+
+  // Once per arena that will be communicated (registration); before the first collective over it.
+  virtual void attach(const Arena& arena) = 0;
+  // Everyone gets root's values.
+  virtual void broadcast(FloatRange range, int root) = 0;
+  // In place, the sum over the ranks: the division by size() belongs to the kernel that refreshes the compute copies.
+  // Starts when everything enqueued on the compute stream so far is done. Every rank, the same ranges, in the same
+  // order.
+  virtual Pending average(FloatRange range) = 0;
+  // The compute stream goes on after the collective.
+  virtual void join(Pending pending) = 0;
+
+  // Over host values; in place; all ranks call it. Integer sums are exact.
+  virtual void sum(std::span<std::int64_t> values) = 0;
+  virtual void sum(std::span<double> values) = 0;
+  virtual MinMax min_max(std::uint64_t value) = 0;  // equal where all ranks agree
+
+  // Ranks of one colour, ordered by rank.
+  virtual std::unique_ptr<Communicator> split(int colour) = 0;
+};
+
+// The baseline: one rank, nothing to say.
+std::unique_ptr<Communicator> make_self_communicator();
+
+}  // namespace convoy
