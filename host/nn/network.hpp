@@ -71,6 +71,7 @@ struct Network {
   std::string name;
   std::string origin;         // file name or "zoo:seed", for messages
   Extent input;               // channels may be kFromChannels
+  std::string text;           // the JSON it was parsed from
   std::vector<Layer> layers;  // topological order; the last (before `scale`) is the dense layer that gives the logits
 };
 
@@ -91,6 +92,10 @@ struct Network {
 // outputs: N or "classes"; frozen: true, or "weights", or "bias"; initialise: see Initialisation, "torch_default".
 // A key "about" (any text) is allowed everywhere. Throws UsageError naming `origin`, the layer, expected and found.
 Network parse_network(std::string_view json, std::string_view origin);
+
+// The network's JSON with "classes" and "channels" replaced by numbers, for weights files: a network that needs no
+// data to be rebuilt.
+std::string bound_text(const Network&, int classes, int channels);
 
 // A network of the zoo by name, else a file by path. Throws UsageError listing the zoo where it is neither.
 Network load_network(const std::string& name_or_path);

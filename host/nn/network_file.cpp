@@ -329,6 +329,7 @@ Network parse_network(std::string_view text, std::string_view origin) {
   Object file(json, std::string(origin));
   Network network;
   network.origin = origin;
+  network.text = text;
   network.name = file.identifier("name", file.required("name"));
   network.input = read_input(file);
   const Json& layers = file.required("layers");
@@ -354,6 +355,16 @@ Network parse_network(std::string_view text, std::string_view origin) {
   }
   check_ends(network);
   return network;
+}
+
+std::string bound_text(const Network& network, int classes, int channels) {
+  Json json = Json::parse(network.text);
+  for (Json& extent : json["input"])
+    if (extent == "channels") extent = channels;
+  for (Json& layer : json["layers"])
+    for (const char* key : {"filters", "outputs"})
+      if (layer.contains(key) && layer[key] == "classes") layer[key] = classes;
+  return json.dump();
 }
 
 }  // namespace convoy

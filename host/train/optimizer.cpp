@@ -97,26 +97,31 @@ std::vector<UpdateSpec> update_specs(const ParamLayout& layout, const RunConfig&
   return specs;
 }
 
-std::vector<GroupRate> group_rates(const ParamLayout& layout, const RunConfig& config, std::int64_t steps_per_epoch) {
+GroupRate rate_of(const GroupSettings& settings, std::int64_t steps_per_epoch) {
   const auto steps = [&](double epochs) { return std::llround(epochs * static_cast<double>(steps_per_epoch)); };
+  return {settings.learning_rate,
+          {.kind = settings.schedule,
+           .start = settings.schedule_start,
+           .peak = settings.schedule_peak,
+           .end = settings.schedule_end,
+           .warmup_steps = settings.warmup_steps + steps(settings.warmup_epochs),
+           .until = steps(settings.until_epoch)}};
+}
+
+double rate_at(const GroupRate& rate, std::int64_t step, std::int64_t total_steps) {
+  return rate.learning_rate * rate_factor(rate.schedule, step, total_steps);
+}
+
+std::vector<GroupRate> group_rates(const ParamLayout& layout, const RunConfig& config, std::int64_t steps_per_epoch) {
   std::vector<GroupRate> rates;
-  for (const std::string& group_name : layout.groups) {
-    const GroupSettings group = config.group(group_name);
-    rates.push_back({group.learning_rate,
-                     {.kind = group.schedule,
-                      .start = group.schedule_start,
-                      .peak = group.schedule_peak,
-                      .end = group.schedule_end,
-                      .warmup_steps = group.warmup_steps + steps(group.warmup_epochs),
-                      .until = steps(group.until_epoch)}});
-  }
+  for (const std::string& group_name : layout.groups)
+    rates.push_back(rate_of(config.group(group_name), steps_per_epoch));
   return rates;
 }
 
 void fill_rates(const std::vector<GroupRate>& groups, std::int64_t step, std::int64_t total_steps, StepRow& row) {
   for (std::size_t group = 0; group < groups.size(); ++group) {
-    row.learning_rates[group] =
-        static_cast<float>(groups[group].learning_rate * rate_factor(groups[group].schedule, step, total_steps));
+    row.learning_rates[group] = static_cast<float>(rate_at(groups[group], step, total_steps));
   }
 }
 

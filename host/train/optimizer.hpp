@@ -23,6 +23,8 @@ struct GroupRate {
   double learning_rate = 0;
   Schedule schedule;
 };
+GroupRate rate_of(const GroupSettings& settings, std::int64_t steps_per_epoch);
+double rate_at(const GroupRate& rate, std::int64_t step, std::int64_t total_steps);
 std::vector<GroupRate> group_rates(const ParamLayout& layout, const RunConfig& config, std::int64_t steps_per_epoch);
 void fill_rates(const std::vector<GroupRate>& groups, std::int64_t step, std::int64_t total_steps, StepRow& row);
 

@@ -156,6 +156,10 @@ void TrainStep::run(const StepVariant& variant) {
   const auto found = prepared_.find(variant);
   CONVOY_CHECK(found != prepared_.end(), "a step of {} rows was not planned", variant.batch);
   Prepared& prepared = found->second;
+  if (variant.frozen_groups != frozen_groups_) {  // what a frozen group had left must not count in the norm
+    backend_.zero(gradients_.data(), gradients_.bytes());
+    frozen_groups_ = variant.frozen_groups;
+  }
   if (prepared.copies_version != weights_.version()) prepared.program->refresh_weight_copies();
   if (!prepared.recording) {
     const bool is_full = variant.batch == prepared_.rbegin()->first.batch;

@@ -81,6 +81,7 @@ class TrainStep {
   Arena rows_;     // StepRow []
   Arena control_;  // see step.cpp
   std::map<StepVariant, Prepared> prepared_;
+  std::set<int> frozen_groups_;  // of the last step
 };
 
 }  // namespace convoy

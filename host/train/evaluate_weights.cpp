@@ -1,0 +1,49 @@
+// Rebuilds the network from the weights file and runs the evaluation.
+#include "train/evaluate_weights.hpp"
+
+#include "convoy/error.hpp"
+#include "data/load.hpp"
+#include "train/devices.hpp"
+#include "train/weights_file.hpp"
+
+namespace convoy {
+
+WeightsEvaluation evaluate_weights(const EvaluateOptions& options, RunConfig config) {
+  const LoadedWeights loaded = open_weights(options.weights);
+  CONVOY_CHECK(loaded.info.has_value(), "{}: has no network in its metadata, so it was not written by convoy",
+               options.weights.string());
+  const WeightsInfo& info = *loaded.info;
+  const Dataset data =
+      load_dataset({.path = options.data, .coarse_labels = options.labels == LabelKind::coarse, .seed = config.seed});
+  CONVOY_CHECK(data.test.count() > 0, "{}: has no test images", data.origin);
+  CONVOY_CHECK(data.classes() == static_cast<int>(info.class_names.size()), "{}: {} classes, but the weights know {}",
+               data.origin, data.classes(), info.class_names.size());
+  CONVOY_CHECK(data.test.image.channels == static_cast<int>(info.mean.size()),
+               "{}: images of {} channels, but the weights were trained on {}", data.origin, data.test.image.channels,
+               info.mean.size());
+
+  ChosenDevice device = choose_device(config);
+  Backend& backend = *device.backend;
+  const Model model =
+      make_model(parse_network(info.network, options.weights.string()), data.classes(), data.test.image.channels);
+  check_image(model.network, data.test.image);
+  Weights weights(backend, model.layout, "weights");
+  weights.set(read_weights(loaded, model.layout));
+
+  const std::unique_ptr<Communicator> self = make_self_communicator();
+  const DeviceSet test(backend, data.test);
+  const int views = options.views.value_or(info.views);
+  Evaluator evaluator(backend, *self, model, options.evaluation_batch.value_or(info.evaluation_batch), views,
+                      pixel_scale(info.mean, info.deviation, model.shapes.input.channels));
+  if (!options.logits.empty()) {
+    const std::vector<float> logits = evaluator.logits(weights, test);
+    const std::vector<std::int64_t> labels(data.test.labels.begin(), data.test.labels.end());
+    const auto count = static_cast<std::int64_t>(data.test.count());
+    const TensorView views_of_file[] = {view_of("logits", {count, model.shapes.classes}, logits),
+                                        view_of("labels", {count}, labels)};
+    write_safetensors(options.logits, views_of_file);
+  }
+  return {evaluator.evaluate(weights, test), views, device.line, data.name, model.network.name};
+}
+
+}  // namespace convoy

@@ -1,0 +1,30 @@
+// A weights file on a data set, exactly as the run that wrote it evaluated it.
+#pragma once
+
+#include <filesystem>
+#include <optional>
+#include <string>
+
+#include "train/evaluator.hpp"
+#include "train/run_config.hpp"
+
+namespace convoy {
+
+struct EvaluateOptions {
+  std::filesystem::path weights;
+  std::string data;
+  LabelKind labels = LabelKind::fine;
+  std::optional<int> views, evaluation_batch;  // else those of the weights file
+  std::filesystem::path logits;                // write the plain view's logits and the labels here; empty: no
+};
+
+struct WeightsEvaluation {
+  Evaluation result;
+  int views = 1;
+  std::string device_line, data_name, network_name;
+};
+
+// `config` gives device, precision and threads.
+WeightsEvaluation evaluate_weights(const EvaluateOptions& options, RunConfig config);
+
+}  // namespace convoy

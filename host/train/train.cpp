@@ -1,0 +1,129 @@
+// Puts the parts of a run together, in the order in which data flow.
+#include "train/train.hpp"
+
+#include <memory>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "convoy/error.hpp"
+#include "data/load.hpp"
+#include "data/split.hpp"
+#include "data/statistics.hpp"
+#include "nn/initialise.hpp"
+#include "train/devices.hpp"
+#include "train/trainer.hpp"
+#include "train/weights_file.hpp"
+
+namespace convoy {
+namespace {
+
+struct Sets {
+  ImageSet train, validation, test;  // validation may be empty
+};
+
+Sets split_sets(Dataset& data, const RunConfig& config) {
+  CONVOY_CHECK(data.train.count() > 0, "{}: has no training images", data.origin);
+  CONVOY_CHECK(data.test.count() > 0, "{}: has no test images", data.origin);
+  if (config.validation == 0) return {std::move(data.train), {}, std::move(data.test)};
+  const std::size_t count = validation_count(fmt::format("{}", config.validation), data.train.count());
+  Split split = split_validation(data.train, count, config.seed);
+  return {std::move(split.train), std::move(split.validation), std::move(data.test)};
+}
+
+struct PixelStatistics {
+  std::vector<double> mean, deviation;
+};
+
+// By channel of the data, pixels in 0..1.
+PixelStatistics pixel_statistics(const ImageSet& training, Normalisation kind) {
+  if (kind == Normalisation::unit) {
+    const auto channels = static_cast<std::size_t>(training.image.channels);
+    return {std::vector<double>(channels, 0.0), std::vector<double>(channels, 1.0)};
+  }
+  const ChannelStatistics statistics = channel_statistics(training);
+  return {statistics.mean, statistics.deviation};
+}
+
+std::vector<float> first_weights(const Model& model, const RunConfig& config, const ImageSet& training,
+                                 const PixelScale& pixels, RunContext& context) {
+  std::vector<float> values = initial_weights(model.layout, config.seed);
+  if (needs_whitening(model.layout)) whiten(model.layout, training, pixels.scale, pixels.offset, values);
+  if (config.init.empty()) return values;
+  const std::vector<std::string> kept = initialise_from(open_weights(config.init), model.layout, values);
+  context.note(kept.empty() ? fmt::format("weights start from {}", config.init)
+                            : fmt::format("weights start from {}; another number of classes there, so drawn anew: {}",
+                                          config.init, fmt::join(kept, ", ")));
+  return values;
+}
+
+RunFacts facts_of(const RunConfig& config, const Dataset& data, const Model& model, const DeviceInfo& device,
+                  int world_size) {
+  RunFacts facts;
+  facts.recipe = config.name;
+  facts.model = model.network.name;
+  facts.data_name = data.name;
+  facts.data_origin = data.origin;
+  facts.data_checksum = fmt::format("{:016x}", data.checksum);
+  facts.device = describe(device);
+  facts.precision = name(device.precision);
+  facts.parameters = static_cast<std::int64_t>(model.layout.weight_count());
+  facts.world_size = world_size;
+  facts.versions = {{"libraries", device.libraries}};
+  return facts;
+}
+
+}  // namespace
+
+RunResults train(RunConfig config, RunContext& context) {
+  const std::unique_ptr<Communicator> communicator = make_self_communicator();
+  ChosenDevice device = choose_device(config);
+  Backend& backend = *device.backend;
+  context.note(device.line);
+  for (const std::string& warning : device.warnings) context.note(warning);
+  for (const std::string& warning : config_warnings(config)) context.note(warning);
+
+  Dataset data =
+      load_dataset({.path = config.data, .coarse_labels = config.labels == LabelKind::coarse, .seed = config.seed});
+  const Sets sets = split_sets(data, config);
+  const Extent image = sets.train.image;
+  const Model model = make_model(config.model, data.classes(), image.channels);
+  check_image(model.network, image);
+  const StepPlan plan(config, model.layout, sets.train.count(), communicator->rank(), communicator->size());
+  const PixelStatistics seen = pixel_statistics(sets.train, config.normalisation);
+  const PixelScale pixels = pixel_scale(seen.mean, seen.deviation, model.shapes.input.channels);
+  Weights weights(backend, model.layout, "weights");
+  weights.set(first_weights(model, config, sets.train, pixels, context));
+  communicator->broadcast({weights.data(), model.layout.total_elements}, 0);
+
+  DeviceSet training(backend, sets.train);
+  const DeviceSet test(backend, sets.test);
+  std::optional<DeviceSet> validation;
+  if (sets.validation.count() > 0) validation.emplace(backend, sets.validation);
+  TrainStep step(backend, model, config, weights, training.source(), image, pixels);
+  step.prepare(plan.variants());
+  Evaluator evaluator(backend, *communicator, model, config.evaluation_batch, config.views, pixels);
+
+  RunRecorder& recorder = context.open(config, facts_of(config, data, model, backend.info(), communicator->size()),
+                                       {.images = plan.images(), .first = 0, .epochs = config.epochs});
+  Trainer trainer({backend, *communicator, config, plan, weights, step, evaluator, training, test,
+                   validation ? &*validation : nullptr, recorder});
+  const RunResults results = trainer.run();
+  save_weights(recorder.folder().file("weights.safetensors"), model.layout, weights.values(),
+               {.network = bound_text(model.network, data.classes(), image.channels),
+                .mean = seen.mean,
+                .deviation = seen.deviation,
+                .class_names = data.class_names,
+                .recipe = config.name,
+                .views = config.views,
+                .evaluation_batch = config.evaluation_batch});
+  if (plan.last_step() < plan.scheduled_steps()) {
+    recorder.stop(results, fmt::format("--steps {}", config.steps));
+  } else {
+    recorder.finish(results);
+  }
+  return results;
+}
+
+}  // namespace convoy

@@ -1,0 +1,142 @@
+// The loop itself.
+#include "train/trainer.hpp"
+
+#include <chrono>
+
+#include "convoy/error.hpp"
+#include "data/sampler.hpp"
+
+namespace convoy {
+namespace {
+
+class Stopwatch {
+ public:
+  double seconds() const { return std::chrono::duration<double>(std::chrono::steady_clock::now() - start_).count(); }
+
+ private:
+  std::chrono::steady_clock::time_point start_ = std::chrono::steady_clock::now();
+};
+
+void add(LossSums& to, const LossSums& from) {
+  to.loss += from.loss;
+  to.correct += from.correct;
+  to.samples += from.samples;
+  to.not_finite += from.not_finite;
+}
+
+double mean_loss(const LossSums& sums) { return sums.samples > 0 ? sums.loss / static_cast<double>(sums.samples) : 0; }
+
+double per_second(double amount, double seconds) { return seconds > 0 ? amount / seconds : 0; }
+
+}  // namespace
+
+RunResults Trainer::run() {
+  const StepPlan& plan = parts_.plan;
+  const std::int64_t last_step = plan.last_step();
+  results_.startup_seconds = parts_.recorder.clock().seconds();
+  for (int epoch = 0; results_.steps < last_step; ++epoch) {
+    const double seconds_before = results_.train_seconds;
+    const std::int64_t images_before = results_.images_seen;
+    epoch_sums_ = {};
+    train_epoch(epoch, last_step);
+
+    const bool is_whole = results_.steps % plan.steps_per_epoch() == 0;
+    if (is_whole) results_.epochs = epoch + 1;
+    results_.train_loss = mean_loss(epoch_sums_);
+    EpochMetrics row;
+    row.epoch = epoch + 1;
+    row.step = results_.steps;
+    row.learning_rate = plan.learning_rate(results_.steps - 1);
+    row.images_seen = results_.images_seen;
+    row.train_seconds = results_.train_seconds;
+    row.images_per_second =
+        per_second(static_cast<double>(results_.images_seen - images_before), results_.train_seconds - seconds_before);
+    row.train_loss = *results_.train_loss;
+    row.train_accuracy =
+        static_cast<double>(epoch_sums_.correct) / static_cast<double>(std::max<std::int64_t>(epoch_sums_.samples, 1));
+    evaluate_epoch(row, results_.steps == last_step);
+    parts_.recorder.epoch(row);
+  }
+  results_.images_per_second = per_second(static_cast<double>(results_.images_seen), results_.train_seconds);
+  results_.peak_device_bytes = parts_.backend.peak_allocated_bytes();
+  return results_;
+}
+
+void Trainer::train_epoch(int epoch, std::int64_t last_step) {
+  const Stopwatch stopwatch;
+  const double seconds_before = results_.train_seconds;
+  const StepPlan& plan = parts_.plan;
+  parts_.training.set_order(epoch_order(parts_.config.seed, epoch, parts_.training.count()));
+  parts_.step.set_rows(plan.rows(epoch));
+  const std::int64_t end = std::min(last_step, (epoch + 1) * plan.steps_per_epoch());
+  for (std::int64_t step = results_.steps; step < end; ++step) {
+    parts_.step.run(plan.variant(step));
+    results_.images_seen += plan.global_images(step);
+    results_.steps = step + 1;
+    results_.train_seconds = seconds_before + stopwatch.seconds();
+    parts_.recorder.tick(results_.images_seen);
+    const int every = parts_.config.log_every;
+    if (every > 0 && results_.steps % every == 0) log_step(results_.steps, epoch + 1);
+  }
+  collect();  // waits for the device
+  results_.train_seconds = seconds_before + stopwatch.seconds();
+}
+
+// The sums since the last call, over all ranks, into the epoch's and the row's.
+LossSums Trainer::collect() {
+  LossSums sums = parts_.step.take_sums();
+  std::int64_t counts[] = {sums.correct, sums.samples, sums.not_finite};
+  double losses[] = {sums.loss};
+  parts_.communicator.sum(std::span<std::int64_t>(counts));
+  parts_.communicator.sum(std::span<double>(losses));
+  sums = {losses[0], counts[0], counts[1], counts[2]};
+  CONVOY_CHECK(sums.not_finite == 0,
+               "the loss is not a finite number ({} of {} samples up to step {}): a lower --learning-rate, or "
+               "--clip-norm 1, helps most often",
+               sums.not_finite, sums.samples, results_.steps);
+  add(epoch_sums_, sums);
+  add(log_sums_, sums);
+  return sums;
+}
+
+void Trainer::log_step(std::int64_t step, int epoch) {
+  collect();
+  StepMetrics row;
+  row.step = step;
+  row.epoch = epoch;
+  row.learning_rate = parts_.plan.learning_rate(step - 1);
+  row.images_seen = results_.images_seen;
+  row.images_per_second =
+      per_second(static_cast<double>(results_.images_seen - log_images_), results_.train_seconds - log_seconds_);
+  row.loss = mean_loss(log_sums_);
+  parts_.recorder.step(row);
+  log_seconds_ = results_.train_seconds;
+  log_images_ = results_.images_seen;
+  log_sums_ = {};
+}
+
+Evaluation Trainer::timed_evaluation(const DeviceSet& set) {
+  const Stopwatch stopwatch;
+  const Evaluation evaluation = parts_.evaluator.evaluate(parts_.weights, set);
+  results_.evaluation_seconds += stopwatch.seconds();
+  return evaluation;
+}
+
+// With a validation set the test set is read once, at the end.
+void Trainer::evaluate_epoch(EpochMetrics& row, bool is_last) {
+  const int every = parts_.config.evaluate_every;
+  const bool is_due = is_last || (every > 0 && row.epoch % every == 0);
+  if (is_due && parts_.validation != nullptr) {
+    const Evaluation evaluation = timed_evaluation(*parts_.validation);
+    row.validation_loss = results_.validation_loss = evaluation.loss;
+    row.validation_accuracy = results_.validation_accuracy = evaluation.accuracy;
+  }
+  if (is_last || (is_due && parts_.validation == nullptr)) {
+    const Evaluation evaluation = timed_evaluation(parts_.test);
+    row.test_loss = results_.test_loss = evaluation.loss;
+    row.test_accuracy = results_.test_accuracy = evaluation.accuracy;
+    row.test_accuracy_plain = results_.test_accuracy_plain = evaluation.accuracy_plain;
+  }
+}
+
+}  // namespace convoy

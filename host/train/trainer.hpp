@@ -1,0 +1,51 @@
+// The loop over epochs and steps of one rank: replay, count, log, evaluate. It knows no device and no file format.
+#pragma once
+
+#include "convoy/backend.hpp"
+#include "convoy/communicator.hpp"
+#include "io/run_recorder.hpp"
+#include "train/evaluator.hpp"
+#include "train/plan.hpp"
+#include "train/run_config.hpp"
+#include "train/step.hpp"
+
+namespace convoy {
+
+// What a trainer works with; all of it outlives the trainer. `validation` may be null.
+struct TrainerParts {
+  Backend& backend;
+  Communicator& communicator;
+  const RunConfig& config;
+  const StepPlan& plan;
+  Weights& weights;
+  TrainStep& step;
+  Evaluator& evaluator;
+  DeviceSet& training;
+  const DeviceSet& test;
+  const DeviceSet* validation;
+  RunRecorder& recorder;
+};
+
+class Trainer {
+ public:
+  explicit Trainer(const TrainerParts& parts) : parts_(parts) {}
+
+  // Trains to the last step and evaluates; the weights then are what was evaluated.
+  RunResults run();
+
+ private:
+  void train_epoch(int epoch, std::int64_t last_step);
+  void evaluate_epoch(EpochMetrics& row, bool is_last);
+  void log_step(std::int64_t step, int epoch);
+  LossSums collect();
+  Evaluation timed_evaluation(const DeviceSet& set);
+
+  TrainerParts parts_;
+  RunResults results_;
+  LossSums epoch_sums_;
+  double log_seconds_ = 0;       // training time at the last row
+  std::int64_t log_images_ = 0;  // images seen then
+  LossSums log_sums_;            // since then
+};
+
+}  // namespace convoy
