@@ -11,14 +11,12 @@
 #include <utility>
 
 #include "convoy/error.hpp"
-#include "data/gzip.hpp"
 #include "data/text.hpp"
 
 namespace convoy {
 namespace {
 
-constexpr std::size_t kMaxMembers = 200'000;  // more than any set of pictures that fits the size limit
-constexpr std::size_t kBlockBytes = 512;      // tar's unit
+constexpr std::size_t kBlockBytes = 512;  // tar's unit
 
 // libarchive pulls the tar's bytes from here; exceptions may not pass through its C frames and are kept.
 struct Feed {
@@ -69,20 +67,27 @@ class TarReader {
     return text;
   }
 
-  Bytes contents(const std::string& member) {
+  Bytes contents(const std::string& member, std::uint64_t limit) {
     const auto size = static_cast<std::uint64_t>(archive_entry_size(entry_));
-    CONVOY_CHECK(archive_entry_size_is_set(entry_) != 0 && size <= kMaxFileBytes,
-                 "{}: {}: at most {} bytes expected, its header says {}", name_, printable(member),
-                 grouped(kMaxFileBytes), grouped(size));
+    CONVOY_CHECK(archive_entry_size_is_set(entry_) != 0 && size <= limit,
+                 "{}: {}: at most {} bytes expected, its header says {}", name_, printable(member), grouped(limit),
+                 grouped(size));
     Bytes result(size);
     std::uint64_t filled = 0;
-    while (filled < size) {
-      const la_ssize_t got = archive_read_data(archive_.get(), result.data.get() + filled, size - filled);
-      if (got < 0 || (got == 0 && feed_.failure)) require(static_cast<int>(got == 0 ? ARCHIVE_FATAL : got));
-      CONVOY_CHECK(got > 0, "{}: {}: {} bytes expected by its header, {} found; {}", name_, printable(member),
-                   grouped(size), grouped(filled), kDownloadAgain);
-      filled += static_cast<std::uint64_t>(got);
+    const void* block = nullptr;
+    std::size_t count = 0;
+    la_int64_t place = 0;
+    int status = ARCHIVE_OK;
+    while ((status = archive_read_data_block(archive_.get(), &block, &count, &place)) == ARCHIVE_OK) {
+      const auto begin = static_cast<std::uint64_t>(place);
+      if (begin < filled || begin > size || count > size - begin) break;
+      std::memset(result.data.get() + filled, 0, begin - filled);  // a hole, where the archive is sparse
+      if (count > 0) std::memcpy(result.data.get() + begin, block, count);
+      filled = begin + count;
     }
+    if (feed_.failure) std::rethrow_exception(feed_.failure);
+    CONVOY_CHECK(status == ARCHIVE_EOF && filled == size, "{}: {}: {} bytes expected by its header, {} found; {}",
+                 name_, printable(member), grouped(size), grouped(filled), kDownloadAgain);
     return result;
   }
 
@@ -133,11 +138,12 @@ bool is_tar(std::span<const std::uint8_t> head) {
   return head.size() >= kBlockBytes && std::memcmp(head.data() + 257, "ustar", 5) == 0;
 }
 
-std::vector<ArchiveMember> read_archive(std::span<const std::uint8_t> bytes, const std::string& name) {
+std::vector<ArchiveMember> read_archive(std::span<const std::uint8_t> bytes, const std::string& name,
+                                        const ArchiveLimits& limits) {
   Feed feed;
   std::unique_ptr<GzipStream> gzip;
   if (is_gzip(bytes)) {
-    gzip = std::make_unique<GzipStream>(bytes, name, kMaxTotalBytes);
+    gzip = std::make_unique<GzipStream>(bytes, name, limits.total_bytes);
     feed.gzip = gzip.get();
   } else {
     feed.plain = bytes;
@@ -150,13 +156,13 @@ std::vector<ArchiveMember> read_archive(std::span<const std::uint8_t> bytes, con
     check_name(name, member);
     check_kind(name, member, tar.entry());
     if (archive_entry_filetype(tar.entry()) == AE_IFDIR) continue;
-    CONVOY_CHECK(members.size() < kMaxMembers, "{}: at most {} members expected, found more", name,
-                 grouped(kMaxMembers));
+    CONVOY_CHECK(members.size() < limits.members, "{}: at most {} members expected, found more", name,
+                 grouped(limits.members));
     // Sparse members cost no bytes of the archive, so the stream's own limit does not see them.
-    members.push_back({member, tar.contents(member)});
+    members.push_back({member, tar.contents(member, limits.file_bytes)});
     total += members.back().contents.size;
-    CONVOY_CHECK(total <= kMaxTotalBytes, "{}: at most {} bytes of members expected, found more", name,
-                 grouped(kMaxTotalBytes));
+    CONVOY_CHECK(total <= limits.total_bytes, "{}: at most {} bytes of members expected, found more", name,
+                 grouped(limits.total_bytes));
   }
   // tar ends before its file does; the rest is padding, but the trailer behind it holds the CRC.
   if (gzip != nullptr) {

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "data/bytes.hpp"
+#include "data/gzip.hpp"
 
 namespace convoy {
 
@@ -15,11 +16,18 @@ struct ArchiveMember {
   Bytes contents;
 };
 
+struct ArchiveLimits {
+  std::uint64_t file_bytes = kMaxFileBytes;
+  std::uint64_t total_bytes = kMaxTotalBytes;  // of members, and of the decompressed archive
+  std::size_t members = 200'000;               // more than any set of pictures that fits the size limit
+};
+
 // Whether these are the first bytes (at least 512) of a tar archive.
 bool is_tar(std::span<const std::uint8_t> head);
 
 // `name` is the archive in messages. Throws Error where a member's name leaves the archive's folder (absolute, ..),
-// where one is neither a file nor a folder, where sizes and contents disagree, and above the limits of gzip.hpp.
-std::vector<ArchiveMember> read_archive(std::span<const std::uint8_t> bytes, const std::string& name);
+// where one is neither a file nor a folder, where sizes and contents disagree, and above the limits.
+std::vector<ArchiveMember> read_archive(std::span<const std::uint8_t> bytes, const std::string& name,
+                                        const ArchiveLimits& limits = {});
 
 }  // namespace convoy

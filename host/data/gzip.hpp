@@ -29,6 +29,7 @@ class GzipStream {
 
  private:
   void check_trailer() const;
+  bool trailer_matches(std::size_t end) const;
 
   std::span<const std::uint8_t> compressed_;
   std::string name_;

@@ -14,8 +14,8 @@
 #pragma GCC diagnostic push
 #pragma GCC diagnostic ignored "-Wunused-function"
 #pragma GCC diagnostic ignored "-Wmissing-field-initializers"
-#include <stb/stb_easy_font.h>
-#include <stb/stb_image_write.h>
+#include <stb_easy_font.h>
+#include <stb_image_write.h>
 #pragma GCC diagnostic pop
 
 namespace convoy {
