@@ -7,6 +7,9 @@
 namespace convoy::cpu {
 namespace {
 
+// Below this many elements waking the other threads takes longer than the work.
+constexpr std::size_t kSerialElements = 4096;
+
 class Dropout final : public Operation {
  public:
   Dropout(const DropoutSpec& spec, int batch, Mode mode, const Context& context)
@@ -20,8 +23,8 @@ class Dropout final : public Operation {
     args_.rate = spec.rate;
     args_.salt = spec.salt;
     args_.type = context.compute;
-    args_.threads = context.threads;
     elements_ = static_cast<std::size_t>(layout.sample_elements()) * batch;
+    args_.threads = elements_ < kSerialElements ? 1 : context.threads;
     needs_.output = elements_ * bytes_per_element(context.compute);
     needs_.input_gradient = mode == Mode::train && spec.input_gradient ? needs_.output : 0;
     needs_.forward_in_place = true;

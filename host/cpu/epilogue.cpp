@@ -14,6 +14,9 @@ namespace {
 // Pixels whose sums one thread makes in one piece; chosen so that a piece is some hundred kilobytes.
 constexpr std::int64_t kChunkPixels = 4096;
 
+// Below this many elements waking the other threads takes longer than the work.
+constexpr std::size_t kSerialElements = 16384;
+
 class Epilogue final : public Operation {
  public:
   Epilogue(const EpilogueSpec& spec, int batch, Mode mode, const Context& context);
@@ -95,7 +98,7 @@ Epilogue::Epilogue(const EpilogueSpec& spec, int batch, Mode mode, const Context
   args_.chunk_size = static_cast<int>(std::clamp<std::int64_t>(kChunkPixels / out.pixels(), 1, args_.group_size));
   args_.type = context.compute;
   args_.activation = spec.activation;
-  args_.threads = context.threads;
+  args_.threads = input_bytes_ / element < kSerialElements ? 1 : context.threads;
   groups_ = (batch + args_.group_size - 1) / args_.group_size;
   chunks_per_group_ = (args_.group_size + args_.chunk_size - 1) / args_.chunk_size;
   zeros_.assign(width_, 0.0F);

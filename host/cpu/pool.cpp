@@ -5,6 +5,9 @@
 namespace convoy::cpu {
 namespace {
 
+// Below this many elements waking the other threads takes longer than the work.
+constexpr std::size_t kSerialElements = 16384;
+
 class Pool final : public Operation {
  public:
   Pool(const PoolSpec& spec, int batch, Mode mode, const Context& context)
@@ -26,10 +29,10 @@ class Pool final : public Operation {
     args_.padding_top = spec.padding.top;
     args_.padding_left = spec.padding.left;
     args_.type = context.compute;
-    args_.threads = context.threads;
     const std::size_t element = bytes_per_element(context.compute);
     input_bytes_ = static_cast<std::size_t>(in.sample_elements()) * batch * element;
     output_elements_ = static_cast<std::size_t>(out.sample_elements()) * batch;
+    args_.threads = input_bytes_ / element < kSerialElements ? 1 : context.threads;
     needs_.output = output_elements_ * element;
     if (mode == Mode::train && spec.input_gradient) {
       needs_.input_gradient = input_bytes_;

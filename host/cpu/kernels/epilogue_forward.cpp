@@ -6,6 +6,9 @@
 namespace convoy::cpu::CONVOY_ISA {
 namespace {
 
+// Pooled rows fetched ahead of use: the hardware does not follow two rows of a plane over page boundaries.
+constexpr int kRowsAhead = 2;
+
 // Where pooled pixels go: `stride` elements apart.
 template <typename T>
 struct Pooled {
@@ -20,8 +23,10 @@ void pool_windows(const EpilogueArgs& args, const T* from, int lanes, int pixels
   const int size = pool == 0 ? args.pool : pool;
   const int stride = args.block;
   const std::int64_t row_stride = std::int64_t{args.width} * stride;
+  const int ahead = size * kRowsAhead;
   for (int pixel = 0; pixel < pixels; ++pixel) {
     const T* window = from + std::int64_t{pixel} * size * stride;
+    for (int row = 0; row < size; ++row) __builtin_prefetch(window + (ahead + row) * row_stride);
     Floats<width> best = load<width, full>(window, lanes);
     Ints<width> place{};
     for (int row = 0; row < size; ++row) {

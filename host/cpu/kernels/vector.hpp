@@ -92,8 +92,10 @@ CONVOY_INLINE void store(T* to, Floats<width> value, int lanes) {
 template <int width, bool full, typename Index>
 CONVOY_INLINE Ints<width> load_index(const Index* from, int lanes) {
   if constexpr (full) {
-    return __builtin_convertvector(*reinterpret_cast<const typename VectorOf<Index, width>::unaligned*>(from),
-                                   Ints<width>);
+    // Through 16 bits: GCC 12 makes scalar code of the step from bytes to 32 bits.
+    using Halves = typename VectorOf<std::uint16_t, width>::type;
+    const auto index = *reinterpret_cast<const typename VectorOf<Index, width>::unaligned*>(from);
+    return __builtin_convertvector(__builtin_convertvector(index, Halves), Ints<width>);
   } else {
     Ints<width> value{};
     for (int lane = 0; lane < lanes; ++lane) value[lane] = from[lane];
@@ -104,8 +106,9 @@ CONVOY_INLINE Ints<width> load_index(const Index* from, int lanes) {
 template <int width, bool full, typename Index>
 CONVOY_INLINE void store_index(Index* to, Ints<width> value, int lanes) {
   if constexpr (full) {
+    using Halves = typename VectorOf<std::uint16_t, width>::type;
     *reinterpret_cast<typename VectorOf<Index, width>::unaligned*>(to) =
-        __builtin_convertvector(value, typename VectorOf<Index, width>::type);
+        __builtin_convertvector(__builtin_convertvector(value, Halves), typename VectorOf<Index, width>::type);
   } else {
     for (int lane = 0; lane < lanes; ++lane) to[lane] = static_cast<Index>(value[lane]);
   }
