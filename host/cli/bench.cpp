@@ -1,0 +1,98 @@
+// convoy bench: how fast a training step is here, on synthetic images.
+#include <fmt/format.h>
+
+#include <memory>
+#include <nlohmann/json.hpp>
+
+#include "cli/command.hpp"
+#include "cli/config_options.hpp"
+#include "io/host_info.hpp"
+#include "io/progress.hpp"
+#include "train/step_benchmark.hpp"
+
+namespace convoy {
+namespace {
+
+struct BenchArguments {
+  explicit BenchArguments(CLI::App& app)
+      : options(app, {"model", "batch", "precision", "device", "threads", "optimizer", "seed"}) {}
+  ConfigOptions options;
+  int steps = 10;
+  bool step = false, layers = false, json = false;
+};
+
+void print_step(const StepTimes& times, bool as_json) {
+  if (as_json) {
+    const nlohmann::ordered_json json = {{"images_per_second", times.images_per_second},
+                                         {"peak_host_bytes", peak_host_bytes()},
+                                         {"peak_device_bytes", times.peak_device_bytes},
+                                         {"network", times.network},
+                                         {"batch", times.batch},
+                                         {"threads", times.threads},
+                                         {"device", times.device},
+                                         {"precision", times.precision},
+                                         {"seconds", times.seconds}};
+    fmt::print("{}\n", json.dump());
+    return;
+  }
+  fmt::print("{}\n{}, batch {}: {} images/s, {:.2f} ms a step, {} MiB host memory at most\n", times.device_line,
+             times.network, times.batch, with_commas(static_cast<std::int64_t>(times.images_per_second)),
+             1e3 * times.batch / times.images_per_second, peak_host_bytes() >> 20);
+}
+
+// In milliseconds, with the floor's share of the time: 100 % is as fast as this machine can be.
+void print_layers(const LayerTimes& times) {
+  print_step(times.step, false);
+  fmt::print("floors from {:.0f} GFLOP/s in a large product and {:.1f} GB/s in a large copy\n\n",
+             times.flops_per_second * 1e-9, times.bytes_per_second * 1e-9);
+  fmt::print("{:<18} {:>10} {:>10} {:>6} {:>10} {:>10} {:>6}  {}\n", "operation", "forward ms", "floor", "%",
+             "backward ms", "floor", "%", "implementation");
+  const auto share = [](double floor, double seconds) { return seconds > 0 ? 100 * floor / seconds : 0; };
+  LayerTimes::Row sum;
+  for (const LayerTimes::Row& row : times.rows) {
+    fmt::print("{:<18} {:>10.3f} {:>10.3f} {:>6.0f} {:>11.3f} {:>10.3f} {:>6.0f}  {}\n", row.name,
+               1e3 * row.forward_seconds, 1e3 * row.forward_floor, share(row.forward_floor, row.forward_seconds),
+               1e3 * row.backward_seconds, 1e3 * row.backward_floor, share(row.backward_floor, row.backward_seconds),
+               row.implementation);
+    sum.forward_seconds += row.forward_seconds;
+    sum.forward_floor += row.forward_floor;
+    sum.backward_seconds += row.backward_seconds;
+    sum.backward_floor += row.backward_floor;
+  }
+  fmt::print("{:<18} {:>10.3f} {:>10.3f} {:>6.0f} {:>11.3f} {:>10.3f} {:>6.0f}\n", "sum", 1e3 * sum.forward_seconds,
+             1e3 * sum.forward_floor, share(sum.forward_floor, sum.forward_seconds), 1e3 * sum.backward_seconds,
+             1e3 * sum.backward_floor, share(sum.backward_floor, sum.backward_seconds));
+}
+
+int run(const BenchArguments& arguments) {
+  RunConfig config = arguments.options.resolve();
+  if (!config.is_from_command_line("optimizer")) {  // the step that tools/bench_peers gives the others
+    config.optimizer.momentum = 0.9;
+    config.optimizer.nesterov = true;
+  }
+  if (arguments.layers) {
+    print_layers(measure_layers(config, arguments.steps));
+  } else {
+    print_step(measure_step(config, arguments.steps), arguments.json);
+  }
+  return 0;
+}
+
+}  // namespace
+
+Command add_bench(CLI::App& program, const CommandContext&) {
+  CLI::App* app = add_command(program, "bench", "measure a training step on synthetic images",
+                              "  convoy bench --model seed --batch 64\n"
+                              "  convoy bench --model airbench94 --batch 500 --layers");
+  const auto arguments = std::make_shared<BenchArguments>(*app);
+  CLI::Option* step = app->add_flag("--step", arguments->step, "the whole step (the default)");
+  app->add_flag("--layers", arguments->layers, "each lowered operation: time, floor, and the floor's share")
+      ->excludes(step);
+  app->add_flag("--json", arguments->json, "one line of JSON instead of text (whole step)");
+  app->add_option("--steps", arguments->steps, "timed repetitions, after two that are not [10]")
+      ->check(CLI::Range(1, 100000))
+      ->type_name("N");
+  return {app, [arguments] { return run(*arguments); }};
+}
+
+}  // namespace convoy

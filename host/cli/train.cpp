@@ -1,0 +1,46 @@
+// convoy train: one run, from recipe and command line to a folder with weights and a summary.
+#include "train/train.hpp"
+
+#include <cstdio>
+#include <exception>
+#include <memory>
+
+#include "cli/command.hpp"
+#include "cli/config_options.hpp"
+#include "convoy/error.hpp"
+#include "io/progress.hpp"
+#include "train/run_context.hpp"
+
+namespace convoy {
+namespace {
+
+int run(const ConfigOptions& options, const CommandContext& command) {
+  RunConfig config = options.resolve();
+  config.data = data_or_found(config.data);
+  Progress progress(stdout);
+  RunContext context(command.clock, command.command_line, progress);
+  try {
+    train(config, context);
+  } catch (const std::exception& error) {  // recorded in the run's folder, then on to main
+    context.fail(error.what());
+    throw;
+  }
+  return static_cast<int>(ExitCode::done);
+}
+
+}  // namespace
+
+Command add_train(CLI::App& program, const CommandContext& context) {
+  CLI::App* app =
+      add_command(program, "train", "train a network",
+                  "  convoy train --recipe fashion --data /usr/share/datasets/fashion-mnist\n"
+                  "  convoy train --recipe airbench94 --data cifar-10-binary.tar.gz --seed 1 --out runs/first");
+  app->description(
+      "Trains a network. Settings come from a recipe; what stands here wins over it.\n"
+      "The run's folder gets metrics.jsonl, summary.json, recipe.toml (which repeats the run) and "
+      "weights.safetensors.");
+  const auto options = std::make_shared<ConfigOptions>(*app);
+  return {app, [options, context] { return run(*options, context); }};
+}
+
+}  // namespace convoy
