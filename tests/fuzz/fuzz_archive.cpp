@@ -2,7 +2,7 @@
 // fuzzer's memory is enough to find what passes them.
 #include "data/archive.hpp"
 #include "data/load.hpp"
-#include "fuzz/read_any.hpp"
+#include "read_any.hpp"
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   using namespace convoy;

@@ -1,6 +1,6 @@
 // Any bytes as CIFAR's binary files: alone, and cut into a folder of a names file, a batch and a test batch.
 #include "data/cifar_binary.hpp"
-#include "fuzz/read_any.hpp"
+#include "read_any.hpp"
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   using namespace convoy;

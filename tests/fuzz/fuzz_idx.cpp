@@ -1,6 +1,6 @@
 // Any bytes as IDX files, plain or compressed: cut into images and labels, used for training and for testing.
 #include "data/idx.hpp"
-#include "fuzz/read_any.hpp"
+#include "read_any.hpp"
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   using namespace convoy;

@@ -1,7 +1,7 @@
 // Any bytes as a Python pickle, and as a set of one pickled batch used for training and testing.
 #include "data/cifar_pickle.hpp"
 #include "data/pickle.hpp"
-#include "fuzz/read_any.hpp"
+#include "read_any.hpp"
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   using namespace convoy;
