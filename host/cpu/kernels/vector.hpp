@@ -46,9 +46,22 @@ CONVOY_INLINE Floats<width> splat(float value) {
 CONVOY_INLINE float widen(float value) { return value; }
 CONVOY_INLINE float widen(bf16 value) { return __builtin_bit_cast(float, std::uint32_t{value} << 16); }
 
+// A zero before each element makes the upper half of a little-endian fp32; the compilers need it spelt out to find
+// the processor's interleaving instruction.
 template <int width>
 CONVOY_INLINE Floats<width> widen(typename VectorOf<bf16, width>::type value) {
-  return __builtin_bit_cast(Floats<width>, __builtin_convertvector(value, Words<width>) << 16);
+  static_assert(width == 4 || width == 8 || width == 16);
+  constexpr typename VectorOf<bf16, width>::type kZero{};
+  if constexpr (width == 4) {
+    return __builtin_bit_cast(Floats<width>, __builtin_shufflevector(kZero, value, 0, 4, 1, 5, 2, 6, 3, 7));
+  } else if constexpr (width == 8) {
+    return __builtin_bit_cast(
+        Floats<width>, __builtin_shufflevector(kZero, value, 0, 8, 1, 9, 2, 10, 3, 11, 4, 12, 5, 13, 6, 14, 7, 15));
+  } else {
+    return __builtin_bit_cast(
+        Floats<width>, __builtin_shufflevector(kZero, value, 0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23, 8,
+                                               24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31));
+  }
 }
 
 // Round to nearest even; a NaN stays one.
