@@ -20,7 +20,8 @@ job_count() {
     jobs=$((jobs * period < quota ? jobs : (quota + period - 1) / period))
   fi 2> /dev/null
   memory=$(awk '/^MemAvailable/ { print int($2 / 1024) }' /proc/meminfo)
-  if read -r limit < /sys/fs/cgroup/memory.max && read -r used < /sys/fs/cgroup/memory.current && [ "$limit" != max ]; then
+  if read -r limit < /sys/fs/cgroup/memory.max && read -r used < /sys/fs/cgroup/memory.current &&
+    [ "$limit" != max ]; then
     limit=$(((limit - used) / 1048576))
     memory=$((limit < memory ? limit : memory))
   fi 2> /dev/null
@@ -45,7 +46,8 @@ missing_packages() {
 download_size() {
   local uris
   uris=$(apt-get install --print-uris -qq --no-install-recommends "$@" < /dev/null) || return
-  awk -v q="'" 'index($0, q) == 1 { n++; bytes += $3 } END { printf "%d packages, %.0f MB to download\n", n, bytes / 1e6 }' <<< "$uris"
+  awk -v quote="'" 'index($0, quote) == 1 { n++; bytes += $3 }
+    END { printf "%d packages, %.0f MB to download\n", n, bytes / 1e6 }' <<< "$uris"
 }
 
 # Fills as_root, the words before a command that needs root: none, or sudo (one prompt on a terminal, none elsewhere).
@@ -126,5 +128,6 @@ install_packages() {
     fi
   fi
   mapfile -t missing < <(missing_packages "${missing[@]}")
-  [ ${#missing[@]} = 0 ] || say "going on without ${missing[*]}; an administrator can install them by these names"
+  [ ${#missing[@]} = 0 ] ||
+    say "going on without ${missing[*]}: no root here, or apt failed; an administrator can install them by these names"
 }
