@@ -1,6 +1,7 @@
 // What the subcommands share.
 #include "cli/command.hpp"
 
+#include <filesystem>
 #include <optional>
 
 #include "convoy/error.hpp"
@@ -43,7 +44,7 @@ std::string data_or_found(const std::string& path) {
   if (!path.empty()) return path;
   const std::optional<std::string> found = find_data();
   if (!found) fail_usage("{}", kNoData);
-  return *found;
+  return std::filesystem::absolute(*found).lexically_normal().string();  // recipe.toml must work anywhere
 }
 
 }  // namespace convoy

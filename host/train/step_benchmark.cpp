@@ -19,6 +19,7 @@ namespace {
 
 constexpr int kWarmUp = 2;
 constexpr int kClasses = 10, kChannels = 3;
+constexpr int kFewestSynthetic = 10;  // images that the generator makes
 
 double median(std::vector<double> values) {
   const auto middle = values.begin() + static_cast<std::ptrdiff_t>(values.size() / 2);
@@ -45,7 +46,7 @@ class Bench {
       : config_(prepared(std::move(config))),
         device_(choose_device(config_)),
         model_(make_model(config_.model, kClasses, kChannels)),
-        data_(load_dataset({.path = fmt::format("synthetic:{}", config_.batch)})),
+        data_(load_dataset({.path = fmt::format("synthetic:{}", std::max(config_.batch, kFewestSynthetic))})),
         plan_(config_, model_.layout, data_.train.count(), 0, 1),
         weights_(backend(), model_.layout, "weights"),
         set_(backend(), data_.train),

@@ -1,0 +1,221 @@
+// The executable as a user meets it: exit codes, one-line messages, run folders, and eval that repeats the summary.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <sys/wait.h>
+
+#include <array>
+#include <cstdio>
+#include <filesystem>
+#include <fstream>
+#include <nlohmann/json.hpp>
+#include <string>
+
+#include "support/temporary_folder.hpp"
+
+#ifndef CONVOY_TEST_EXECUTABLE
+#define CONVOY_TEST_EXECUTABLE ""
+#endif
+
+namespace convoy {
+namespace {
+
+using testing::EndsWith;
+using testing::HasSubstr;
+using testing::Not;
+using testing::StartsWith;
+using Json = nlohmann::json;
+
+struct Outcome {
+  int code = -1;
+  std::string output, errors;
+};
+
+std::string text_of(const std::filesystem::path& path) {
+  std::ifstream file(path);
+  return {std::istreambuf_iterator<char>(file), {}};
+}
+
+class CommandLine : public testing::Test {
+ protected:
+  void SetUp() override {
+    if (std::string_view(CONVOY_TEST_EXECUTABLE).empty()) GTEST_SKIP() << "built without the executable";
+  }
+
+  // In the test's own folder, without data to be found by chance.
+  Outcome convoy(const std::string& arguments) const {
+    const auto errors = folder_.path() / "stderr.txt";
+    const std::string line = "cd '" + folder_.path().string() + "' && env -u CONVOY_DATA -u SLURM_JOB_ID '" +
+                             CONVOY_TEST_EXECUTABLE + "' " + arguments + " 2> '" + errors.string() + "'";
+    Outcome outcome;
+    std::FILE* pipe = ::popen(line.c_str(), "r");
+    std::array<char, 4096> buffer{};
+    for (std::size_t got; (got = std::fread(buffer.data(), 1, buffer.size(), pipe)) > 0;) {
+      outcome.output.append(buffer.data(), got);
+    }
+    const int status = ::pclose(pipe);
+    outcome.code = WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
+    outcome.errors = text_of(errors);
+    return outcome;
+  }
+  void expect_usage_error(const std::string& arguments, const std::string& message) const {
+    const Outcome outcome = convoy(arguments);
+    EXPECT_EQ(outcome.code, 2) << arguments;
+    EXPECT_THAT(outcome.errors, StartsWith("convoy: ")) << arguments;
+    EXPECT_THAT(outcome.errors, HasSubstr(message)) << arguments;
+    EXPECT_EQ(std::count(outcome.errors.begin(), outcome.errors.end(), '\n'), 1) << outcome.errors;
+  }
+  Json summary(const std::string& run) const {
+    return Json::parse(text_of(folder_.path() / run / "summary.json"), nullptr, false);
+  }
+  bool exists(const std::string& name) const { return std::filesystem::exists(folder_.path() / name); }
+
+  static constexpr const char* kShortRun =
+      "train --data synthetic:200 --model seed --batch 40 --epochs 2 --optimizer adam --learning-rate 1e-3 --threads "
+      "1 ";
+
+  TemporaryFolder folder_;
+};
+
+TEST_F(CommandLine, help_teaches_with_examples) {
+  for (const char* command : {"train", "eval", "info", "data", "bench"}) {
+    const Outcome outcome = convoy(std::string(command) + " --help");
+    EXPECT_EQ(outcome.code, 0);
+    const std::size_t examples = outcome.output.find("Examples:\n");
+    ASSERT_NE(examples, std::string::npos) << command;
+    const std::string rest = outcome.output.substr(examples);
+    EXPECT_NE(rest.find("\n  convoy ", rest.find("\n  convoy ") + 1), std::string::npos) << command;
+  }
+}
+
+TEST_F(CommandLine, the_version_names_compiler_and_build) {
+  EXPECT_THAT(convoy("--version").output, StartsWith("convoy "));
+  EXPECT_EQ(convoy("--version").code, 0);
+}
+
+TEST_F(CommandLine, mistyped_words_get_the_nearest_one_and_exit_2) {
+  expect_usage_error("trian", "unknown command 'trian'; did you mean 'train'?");
+  expect_usage_error("train --lerning-rate 0.1", "unknown option '--lerning-rate'; did you mean '--learning-rate'?");
+  expect_usage_error("train --optimizer adan", "--optimizer: one of sgd|adam|adamw|muon expected, 'adan' found; did");
+  expect_usage_error("train --recipe fashon", "did you mean 'fashion'?");
+  expect_usage_error("train --epochs", "--epochs");
+  expect_usage_error("train --epochs x", "--epochs: a whole number expected, 'x' found");
+}
+
+TEST_F(CommandLine, without_data_nothing_is_trained_and_the_message_says_how_to_get_some) {
+  expect_usage_error("train --recipe seed-baseline", "tools/fetch_cifar10");
+  expect_usage_error("eval --weights w.safetensors", "tools/fetch_cifar10");
+  EXPECT_FALSE(exists("runs"));
+}
+
+TEST_F(CommandLine, a_wrong_path_leaves_no_run_folder) {
+  expect_usage_error("train --data nowhere --out run", "nowhere");
+  expect_usage_error("train --data synthetic:100 --model nowhere --out run", "nowhere");
+  EXPECT_FALSE(exists("run"));
+}
+
+TEST_F(CommandLine, shipped_things_are_listed) {
+  EXPECT_THAT(convoy("info --recipes").output, HasSubstr("airbench94"));
+  EXPECT_THAT(convoy("info --models").output, HasSubstr("resnet18"));
+  EXPECT_THAT(convoy("info --devices").output, HasSubstr("cpu"));
+  EXPECT_THAT(convoy("info --model seed").output, HasSubstr("356,810"));
+  EXPECT_THAT(convoy("data synthetic:100").output, HasSubstr("SYNTHETIC"));
+}
+
+TEST_F(CommandLine, a_short_run_leaves_everything_that_is_promised_and_eval_repeats_its_figures) {
+  const Outcome outcome = convoy(std::string(kShortRun) + "--log-every 2 --out 'my run'");
+  ASSERT_EQ(outcome.code, 0) << outcome.errors;
+  EXPECT_THAT(outcome.output, StartsWith("device: cpu"));
+  EXPECT_THAT(outcome.output, HasSubstr("test accuracy"));
+  EXPECT_THAT(outcome.output, HasSubstr("my run/"));
+  EXPECT_THAT(outcome.output, Not(HasSubstr("\r")));
+  const Json json = summary("my run");
+  EXPECT_EQ(json["state"], "done");
+  EXPECT_EQ(json["steps"], 10);
+  EXPECT_EQ(json["epochs"], 2);
+  EXPECT_EQ(json["images_seen"], 400);
+  for (const char* field : {"test_accuracy",
+                            "test_loss",
+                            "test_accuracy_plain",
+                            "seconds",
+                            "startup_seconds",
+                            "train_seconds",
+                            "evaluation_seconds",
+                            "images_per_second",
+                            "world_size",
+                            "device",
+                            "precision",
+                            "configuration",
+                            "version",
+                            "commit",
+                            "compiler",
+                            "versions",
+                            "host",
+                            "command_line",
+                            "data_checksum",
+                            "peak_host_bytes"}) {
+    EXPECT_TRUE(json.contains(field)) << field;
+  }
+  EXPECT_GE(json["seconds"].get<double>(), json["startup_seconds"].get<double>() + json["train_seconds"].get<double>());
+
+  std::ifstream metrics(folder_.path() / "my run" / "metrics.jsonl");
+  int steps = 0, epochs = 0;
+  for (std::string line; std::getline(metrics, line);) (Json::parse(line)["kind"] == "step" ? steps : epochs) += 1;
+  EXPECT_EQ(steps, 5);
+  EXPECT_EQ(epochs, 2);
+
+  const Outcome eval = convoy("eval --weights 'my run/weights.safetensors' --data synthetic:200 --threads 1 --json");
+  ASSERT_EQ(eval.code, 0) << eval.errors;
+  const Json repeated = Json::parse(eval.output);
+  EXPECT_EQ(repeated["test_accuracy"].get<double>(), json["test_accuracy"].get<double>());
+  EXPECT_EQ(repeated["test_loss"].get<double>(), json["test_loss"].get<double>());
+}
+
+TEST_F(CommandLine, the_resolved_recipe_repeats_the_run_bit_for_bit) {
+  ASSERT_EQ(convoy(std::string(kShortRun) + "--flip random --translate 2 --seed 7 --out first").code, 0);
+  const Outcome again = convoy("train --recipe first/recipe.toml --out second");
+  ASSERT_EQ(again.code, 0) << again.errors;
+  EXPECT_EQ(text_of(folder_.path() / "first/recipe.toml"), text_of(folder_.path() / "second/recipe.toml"));
+  EXPECT_EQ(text_of(folder_.path() / "first/weights.safetensors"),
+            text_of(folder_.path() / "second/weights.safetensors"));
+  EXPECT_EQ(summary("first")["test_loss"], summary("second")["test_loss"]);
+}
+
+TEST_F(CommandLine, a_run_in_the_same_folder_moves_the_old_one_aside_and_says_so) {
+  ASSERT_EQ(convoy(std::string(kShortRun) + "--steps 1 --out run").code, 0);
+  EXPECT_EQ(summary("run")["state"], "stopped");
+  EXPECT_EQ(summary("run")["reason"], "--steps 1");
+  const Outcome second = convoy(std::string(kShortRun) + "--steps 2 --out run");
+  EXPECT_THAT(second.output, HasSubstr("the run in run is now run.1"));
+  EXPECT_EQ(summary("run")["steps"], 2);
+  EXPECT_EQ(summary("run.1")["steps"], 1);
+}
+
+TEST_F(CommandLine, a_precision_that_the_device_lacks_is_an_error_when_asked_for_and_a_fallback_from_a_recipe) {
+  expect_usage_error(std::string(kShortRun) + "--device cpu --precision fp16", "--precision fp16");
+  std::ofstream(folder_.path() / "half.toml") << "precision = \"fp16\"\ndevice = \"cpu\"\n";
+  const Outcome outcome = convoy(std::string(kShortRun) + "--recipe ./half.toml --steps 1 --out run");
+  EXPECT_EQ(outcome.code, 0) << outcome.errors;
+  EXPECT_THAT(outcome.output, HasSubstr("recipe asks for fp16"));
+  EXPECT_EQ(summary("run")["precision"], "fp32");
+}
+
+TEST_F(CommandLine, an_automatic_choice_of_the_cpu_warns_where_a_gpu_was_allocated) {
+  ::setenv("CUDA_VISIBLE_DEVICES", "0", 1);
+  const Outcome automatic = convoy(std::string(kShortRun) + "--steps 1 --out a");
+  const Outcome asked = convoy(std::string(kShortRun) + "--steps 1 --device cpu --out b");
+  ::unsetenv("CUDA_VISIBLE_DEVICES");
+  EXPECT_THAT(automatic.output, HasSubstr("warning: trains on the CPU although"));
+  EXPECT_THAT(asked.output, Not(HasSubstr("warning")));
+}
+
+TEST_F(CommandLine, the_bench_prints_one_line_of_json) {
+  const Outcome outcome = convoy("bench --step --model seed --batch 8 --threads 1 --steps 2 --json");
+  ASSERT_EQ(outcome.code, 0) << outcome.errors;
+  const Json json = Json::parse(outcome.output);
+  EXPECT_GT(json["images_per_second"].get<double>(), 0);
+  EXPECT_EQ(json["precision"], "fp32");
+  EXPECT_EQ(json["seconds"].size(), 2U);
+}
+
+}  // namespace
+}  // namespace convoy
