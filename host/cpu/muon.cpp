@@ -113,7 +113,7 @@ class Muon final : public Update {
   }
 
   MuonSpec spec_;
-  const Context& context_;
+  Context context_;
   std::size_t largest_ = 0, largest_square_ = 0;  // elements of the workspace's parts
 };
 

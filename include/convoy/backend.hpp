@@ -51,12 +51,18 @@ struct BatchSource {
 
 enum class Flip : std::uint8_t { none, random, alternating };
 
-// Random augmentation. Draws for sample s in epoch e from random_bits(seed, purpose, e, s):
+// Random augmentation, in this order: translate, flip, colour, normalise, cutout. With f the flip,
+// output(y, x) = image(reflect(y + dy), reflect((f ? W-1-x : x) + dx)); reflect does not repeat the edge (-1 is 1, H is
+// H-2), so t must be below H and W. Draws for sample s in epoch e from random_bits(seed, purpose, e, s):
 // flip: random: bit 0 of x with purpose flip. alternating (Jordan 2024): the same with epoch 0, xor (e & 1).
-// translate by t: dx = below(x, 2t+1) - t, dy = below(y, 2t+1) - t, reflect padding (no edge repeat).
-// cutout of side c: centre (below(x, W), below(y, H)), covers [centre - c/2, centre - c/2 + c), filled with the
-// mean (0 after normalisation). colour: pixel/255 -> ((p - 0.5) * contrast + 0.5) + brightness, where contrast is
-// 1 + contrast * (2 u(x) - 1) and brightness is brightness * (2 u(y) - 1).
+// translate by t: dx = below(x, 2t+1) - t, dy = below(y, 2t+1) - t.
+// colour of a pixel p in 0..1: ((p - 0.5) * contrast + 0.5) + brightness, not clamped, where contrast is
+// 1 + contrast * (2 u(x) - 1) and brightness is brightness * (2 u(y) - 1). On pixels in 0..255, in fp32 to the bit:
+//   k = fma(contrast, fma(2, u(x), -1), 1);  b = brightness * fma(2, u(y), -1);
+//   shift = fma(255, b, fma(-127.5, k, 127.5));  pixel' = fma(pixel, k, shift);  output = fma(pixel', scale, offset)
+// (k = 1 and shift = 0, hence pixel' = pixel, where both are 0). bf16 rounds the output to nearest even.
+// cutout of side c: centre (below(x, W), below(y, H)) of the output, covers [centre - c/2, centre - c/2 + c) (c/2
+// rounded down), filled with 0, which is the mean.
 struct Augmentation {
   Flip flip = Flip::none;
   int translate = 0;     // pixels
@@ -65,8 +71,8 @@ struct Augmentation {
   float contrast = 0;
 };
 
-// A fixed view for evaluation: mirrored or not, shifted by whole pixels with reflect padding:
-// output(y, x) = image(y + dy, x + dx).
+// A fixed view for evaluation: shifted by whole pixels with reflect padding, then mirrored or not; as Augmentation:
+// output(y, x) = image(reflect(y + dy), reflect((mirror ? W-1-x : x) + dx)).
 struct View {
   bool mirror = false;
   int dy = 0, dx = 0;
@@ -74,10 +80,11 @@ struct View {
 
 struct InputArgs {
   BatchSource source;
-  Extent image;                  // of the data: channels 1 or 3
-  Extent input;                  // of the network: grey repeated where it has 3 channels and the data 1
-  int rows = 0;                  // the planned batch; rows beyond row->count become zero
-  const float* scale = nullptr;  // [C] device memory: output = pixel * scale + offset, one fused multiply-add
+  Extent image;  // of the data: channels 1 or 3
+  Extent input;  // of the network: grey repeated where it has 3 channels and the data 1
+  int rows = 0;  // the planned batch; rows beyond row->count become zero
+  const float* scale =
+      nullptr;  // [input.channels] device memory: output = pixel * scale + offset, one fused multiply-add
   const float* offset = nullptr;
   Mode mode = Mode::train;
   Augmentation augmentation;  // train
@@ -97,6 +104,9 @@ struct LossSums {
 // Softmax cross-entropy with label smoothing, forward and backward in one pass; adds to *sums.
 // logits fp32 [N, classes], multiplied by logit_scale first. gradient [N, classes] in the type that the last
 // dense operation's output_gradient has (compute type); null in evaluation. Padding rows get gradient 0.
+// Target: 1 - smoothing on the label plus smoothing / classes on every class. Gradient: logit_scale * row->loss_weight
+// * (p - target); *sums hold the unweighted loss. Correct: the first of the largest logits is the label's and the loss
+// is finite; a loss that is not is added all the same.
 struct LossArgs {
   const float* logits = nullptr;
   BatchSource source;
@@ -166,7 +176,7 @@ class Backend {
   virtual void add_gradient(int batch, const Extent&, void* a, const void* b) = 0;
   // *factor = min(1, limit / ||gradients||), fp64 sums; *norm = ||gradients||.
   virtual void clip_factor(const float* gradients, std::size_t count, float limit, float* factor, float* norm) = 0;
-  // 64-bit sum of the words, position-weighted; equal on every backend. Waits.
+  // As convoy/checksum.hpp defines it; equal on every backend. Waits.
   virtual std::uint64_t checksum(const void* device, std::size_t bytes) = 0;
   // Index of the first value that is not finite, or -1. Waits.
   virtual std::int64_t first_not_finite(const float* values, std::size_t count) = 0;
