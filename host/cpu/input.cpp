@@ -4,7 +4,6 @@
 
 #include <algorithm>
 #include <cmath>
-#include <cstring>
 
 #include "convoy/error.hpp"
 #include "convoy/philox.hpp"
@@ -67,42 +66,39 @@ int reflect(int i, int size) {
   return i < size ? i : 2 * (size - 1) - i;
 }
 
-// Pixels x0 .. x0 + count of an output row as bytes [count, channels_out], grey repeated.
-template <int channels_in, int channels_out>
+// Pixels x0 .. x0 + count of an output row, each channel apart: bytes [channels, kSegment].
+template <int channels>
 void gather(const std::uint8_t* image_row, int width, const Motion& motion, int x0, int count, std::uint8_t* bytes) {
-  if (!motion.flip && channels_in == channels_out && x0 + motion.dx >= 0 && x0 + count + motion.dx <= width) {
-    std::memcpy(bytes, image_row + (x0 + motion.dx) * channels_in, static_cast<std::size_t>(count) * channels_in);
+  const auto take = [&](int x, const std::uint8_t* pixel) {
+    for (int c = 0; c < channels; ++c) bytes[c * kSegment + x] = pixel[c];
+  };
+  if (!motion.flip && x0 + motion.dx >= 0 && x0 + count + motion.dx <= width) {
+    const std::uint8_t* first = image_row + (x0 + motion.dx) * channels;
+    for (int x = 0; x < count; ++x) take(x, first + x * channels);
     return;
   }
-  for (int x = x0; x < x0 + count; ++x) {
-    const std::uint8_t* pixel = image_row + reflect((motion.flip ? width - 1 - x : x) + motion.dx, width) * channels_in;
-    for (int c = 0; c < channels_out; ++c) *bytes++ = pixel[channels_in == 1 ? 0 : c];
+  for (int x = 0; x < count; ++x) {
+    const int from = reflect((motion.flip ? width - 1 - (x0 + x) : x0 + x) + motion.dx, width);
+    take(x, image_row + from * channels);
   }
-}
-
-using Gather = void (*)(const std::uint8_t*, int, const Motion&, int, int, std::uint8_t*);
-
-Gather gather_for(int channels_in, int channels_out) {
-  if (channels_in == 3) return gather<3, 3>;
-  return channels_out == 3 ? gather<1, 3> : gather<1, 1>;
 }
 
 // What all samples of a batch share.
 struct Conversion {
   const InputKernels& kernels;
-  Gather gather;
   Extent image;
   Layout layout;
-  float scale[kPixelPeriod];
-  float offset[kPixelPeriod];
+  const float* scale;  // [layout.channels]
+  const float* offset;
 };
 
-void convert(const Conversion& with, const Motion& motion, const std::uint8_t* bytes, int count, float* out) {
-  with.kernels.pixels_to_f32(bytes, count, motion.contrast, motion.shift, with.scale, with.offset, out);
+void convert(const Conversion& with, const Motion& motion, const std::uint8_t* bytes, int count, int c, float* out) {
+  with.kernels.pixels_to_f32(bytes, count, motion.contrast, motion.shift, with.scale[c], with.offset[c], out);
 }
 
-void convert(const Conversion& with, const Motion& motion, const std::uint8_t* bytes, int count, std::uint16_t* out) {
-  with.kernels.pixels_to_bf16(bytes, count, motion.contrast, motion.shift, with.scale, with.offset, out);
+void convert(const Conversion& with, const Motion& motion, const std::uint8_t* bytes, int count, int c,
+             std::uint16_t* out) {
+  with.kernels.pixels_to_bf16(bytes, count, motion.contrast, motion.shift, with.scale[c], with.offset[c], out);
 }
 
 // Element (y, x, c) of a sample in the backend's layout.
@@ -122,27 +118,40 @@ void cut_out(const Layout& layout, const Motion& motion, T* out) {
   }
 }
 
+// Pixels x0 .. x0 + count of row y of every channel; grey repeated.
+template <typename T>
+void write_segment(const Conversion& with, const Motion& motion, const std::uint8_t* bytes, int y, int x0, int count,
+                   T* out) {
+  const Layout& layout = with.layout;
+  for (int c = 0; c < layout.channels; ++c) {
+    const std::uint8_t* channel = bytes + (with.image.channels == 1 ? 0 : c) * kSegment;
+    T* to = out + element_at(layout, y, x0, c);
+    if (layout.block == 1) {
+      convert(with, motion, channel, count, c, to);
+      continue;
+    }
+    T values[kSegment];
+    convert(with, motion, channel, count, c, values);
+    for (int x = 0; x < count; ++x) to[x * layout.block] = values[x];
+  }
+}
+
 template <typename T>
 void prepare_sample(const Conversion& with, const Motion& motion, const std::uint8_t* image, T* out) {
   const Layout& layout = with.layout;
-  const int channels = layout.channels;
-  if (!layout.is_plain()) std::fill_n(out, layout.sample_elements(), T{});  // the channels that pad the last block
+  if (layout.blocks * layout.block > layout.channels) std::fill_n(out, layout.sample_elements(), T{});  // the padding
   for (int y = 0; y < layout.height; ++y) {
     const std::int64_t row_bytes = std::int64_t{with.image.width} * with.image.channels;
     const std::uint8_t* image_row = image + reflect(y + motion.dy, with.image.height) * row_bytes;
     for (int x0 = 0; x0 < layout.width; x0 += kSegment) {
       const int count = std::min(kSegment, layout.width - x0);
       std::uint8_t bytes[kSegment * kMaxChannels];
-      with.gather(image_row, with.image.width, motion, x0, count, bytes);
-      if (layout.is_plain()) {
-        convert(with, motion, bytes, count * channels, out + element_at(layout, y, x0, 0));
-        continue;
+      if (with.image.channels == 1) {
+        gather<1>(image_row, with.image.width, motion, x0, count, bytes);
+      } else {
+        gather<kMaxChannels>(image_row, with.image.width, motion, x0, count, bytes);
       }
-      T values[kSegment * kMaxChannels];
-      convert(with, motion, bytes, count * channels, values);
-      for (int i = 0; i < count * channels; ++i) {
-        out[element_at(layout, y, x0 + i / channels, i % channels)] = values[i];
-      }
+      write_segment(with, motion, bytes, y, x0, count, out);
     }
   }
   cut_out(layout, motion, out);
@@ -191,16 +200,11 @@ void check(const InputArgs& args, const Context& context) {
 
 void prepare_input(const InputArgs& args, const Context& context) {
   check(args, context);
-  Conversion with{.kernels = context.kernels->input,
-                  .gather = gather_for(args.image.channels, args.input.channels),
-                  .image = args.image,
-                  .layout = context.layout(args.input),
-                  .scale = {},
-                  .offset = {}};
-  for (int k = 0; k < kPixelPeriod; ++k) {
-    with.scale[k] = args.scale[k % args.input.channels];
-    with.offset[k] = args.offset[k % args.input.channels];
-  }
+  const Conversion with{.kernels = context.kernels->input,
+                        .image = args.image,
+                        .layout = context.layout(args.input),
+                        .scale = args.scale,
+                        .offset = args.offset};
   if (context.compute == DType::f32) {
     prepare_batch<float>(args, with, context.threads);
   } else {

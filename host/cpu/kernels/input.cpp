@@ -21,17 +21,9 @@ inline void store(float value, std::uint16_t* to) {
 }
 
 template <typename T>
-void convert(const std::uint8_t* __restrict pixels, std::int64_t count, float contrast, float shift,
-             const float* __restrict scale, const float* __restrict offset, T* __restrict out) {
-  std::int64_t i = 0;
-  for (; i + kPixelPeriod <= count; i += kPixelPeriod) {
-    for (int k = 0; k < kPixelPeriod; ++k) {
-      store(value_of(pixels[i + k], contrast, shift, scale[k], offset[k]), &out[i + k]);
-    }
-  }
-  for (int k = 0; i + k < count; ++k) {
-    store(value_of(pixels[i + k], contrast, shift, scale[k], offset[k]), &out[i + k]);
-  }
+void convert(const std::uint8_t* __restrict pixels, std::int64_t count, float contrast, float shift, float scale,
+             float offset, T* __restrict out) {
+  for (std::int64_t i = 0; i < count; ++i) store(value_of(pixels[i], contrast, shift, scale, offset), &out[i]);
 }
 
 }  // namespace
