@@ -75,6 +75,16 @@ class Convolution final : public Operation {
 
 Convolution::Convolution(const ConvSpec& spec, int batch, Mode mode, const Context& context)
     : spec_(spec), batch_(batch), trains_(mode == Mode::train), context_(context) {
+  const Padding& padding = spec.padding;
+  CONVOY_CHECK(std::min({padding.top, padding.bottom, padding.left, padding.right}) >= 0,
+               "convolution: padding of {}, {}, {} and {} pixels, at least 0 expected", padding.top, padding.bottom,
+               padding.left, padding.right);
+  CONVOY_CHECK(std::min({spec.kernel.height, spec.kernel.width, spec.stride.height, spec.stride.width}) >= 1,
+               "convolution: a {}x{} kernel with stride {}x{}, at least 1 expected", spec.kernel.height,
+               spec.kernel.width, spec.stride.height, spec.stride.width);
+  CONVOY_CHECK(std::min(spec.input.channels, spec.output.channels) >= 1,
+               "convolution: {} input and {} output channels, at least 1 expected", spec.input.channels,
+               spec.output.channels);
   const auto extent_of = [](int input, int before, int after, int kernel, int stride) {
     return stride > 0 && input + before + after >= kernel ? (input + before + after - kernel) / stride + 1 : 0;
   };

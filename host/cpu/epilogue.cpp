@@ -371,6 +371,9 @@ std::unique_ptr<Operation> plan_epilogue(const EpilogueSpec& spec, int batch, Mo
                expected.width, expected.channels, spec.output.height, spec.output.width, spec.output.channels);
   CONVOY_CHECK(expected.elements() > 0, "epilogue: an image of {}x{} pixels is smaller than the pooling window of {}",
                spec.input.height, spec.input.width, spec.pool);
+  CONVOY_CHECK(spec.group_size >= 0, "epilogue: groups of {} samples, at least 1 expected, or 0 for the batch",
+               spec.group_size);
+  CONVOY_CHECK(spec.epsilon >= 0, "epilogue: an epsilon of {}, at least 0 expected", spec.epsilon);
   CONVOY_CHECK(batch > 0, "epilogue: a batch of {} samples, at least 1 expected", batch);
   return std::make_unique<Epilogue>(spec, batch, mode, context);
 }
