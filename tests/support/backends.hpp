@@ -26,7 +26,7 @@ void PrintTo(const BackendCase&, std::ostream*);
 // cannot compute in `precision`.
 std::unique_ptr<Backend> make_backend_for_test(const std::string& backend, Precision precision);
 
-// Why this machine cannot run the case, or "". Never a reason for fp32 on a backend of this build: that must run.
+// Why this machine cannot run the case, or "".
 std::string reason_to_skip(const BackendCase&);
 
 }  // namespace convoy::test

@@ -234,6 +234,23 @@ void make_distinct_in_windows(std::vector<float>& values, int batch, const Exten
   }
 }
 
+// Gives neighbouring pooled pixels opposite signs, so that a channel of few values deviates about as much as its mean:
+// otherwise two values that happen to be close would measure the mean's last bit and not the arithmetic. Signs and
+// powers of two leave mantissas as they are.
+void spread_channels(std::vector<float>& values, int batch, const Extent& extent, int pool) {
+  for (int n = 0; n < batch; ++n) {
+    for (int y = 0; y < extent.height; ++y) {
+      for (int x = 0; x < extent.width; ++x) {
+        const bool is_even = (n + y / pool + x / pool) % 2 == 0;
+        for (int c = 0; c < extent.channels; ++c) {
+          float& value = values[reference::at(extent, n, y, x, c)];
+          value = is_even ? 2 * std::abs(value) : -std::abs(value);
+        }
+      }
+    }
+  }
+}
+
 // The same operation without its activation.
 OperationSpec linear(OperationSpec spec) {
   std::visit(
@@ -335,6 +352,7 @@ Tensors random_tensors(const OperationSpec& spec, int batch, DType type, std::ui
   round_all(tensors.residual, type);
   round_all(tensors.output_gradient, type);
   make_distinct_in_windows(tensors.input, batch, shape.input, max_window(spec));
+  if (is_normalisation) spread_channels(tensors.input, batch, shape.input, max_window(spec).height);
   tensors.row.seed = 0x123456789ABCDEFu + seed;
   tensors.row.epoch = 3;
   tensors.row.first = 2;

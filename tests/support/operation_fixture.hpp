@@ -45,8 +45,8 @@ struct OperationShape {
 OperationShape shape_of(const OperationSpec&);
 
 // Random tensors for the spec, activations and weights rounded to `type` so that a tolerance covers arithmetic alone.
-// No two values of a max-pooling window are equal. The output's gradient is zero where the activation's argument is so
-// close to a ReLU's corner that rounding may choose the side.
+// No two values of a max-pooling window are equal; what is normalised deviates about as much as its mean. The output's
+// gradient is zero where the activation's argument is so close to a ReLU's corner that rounding may choose the side.
 Tensors random_tensors(const OperationSpec&, int batch, DType type, std::uint64_t seed = 1);
 
 reference::Arguments arguments_of(const Tensors&);
