@@ -14,8 +14,8 @@ struct Context {
   dnnl::engine engine;
   dnnl::stream stream;
   DType compute = DType::f32;
-  int native_block = 8;             // channels per block, see layout.hpp
-  int threads = 1;                  // of OpenMP, for this worker
+  int native_block = 8;              // channels per block, see layout.hpp
+  int threads = 1;                   // of OpenMP, for this worker
   const Kernels* kernels = nullptr;  // the hot loops for this processor
 
   Layout layout(const Extent& extent) const { return layout_of(extent, native_block); }
