@@ -38,7 +38,8 @@ class Dense final : public Operation {
   int batch_;
   bool trains_;
   Context context_;
-  memory::desc input_, output_, output_gradient_, master_weights_, any_weights_, bias_;
+  memory::desc input_, output_, output_gradient_, master_weights_, planned_weights_, bias_;
+  Tag weights_tag_ = Tag::any;
   std::optional<dnnl::inner_product_forward::primitive_desc> description_;
   std::string implementation_;
   Call forward_, data_, weights_, relu_;
@@ -61,7 +62,11 @@ Dense::Dense(const DenseSpec& spec, int batch, Mode mode, const Context& context
   output_gradient_ = {{batch, spec.outputs}, compute, Tag::nc};
   const memory::dims dimensions = {spec.outputs, spec.input.channels, spec.input.height, spec.input.width};
   master_weights_ = {dimensions, memory::data_type::f32, Tag::ohwi};
-  any_weights_ = {dimensions, compute, Tag::any};
+  // Rows blocked like the input's channels: all three products take them so, and turning the master weights into this
+  // form and gradients back moves whole runs of channels. oneDNN's own choice costs more to turn than it saves.
+  const bool is_blocked = context_.layout(spec.input).block == context_.native_block;
+  weights_tag_ = !is_blocked ? Tag::any : context_.native_block == 16 ? Tag::nChw16c : Tag::nChw8c;
+  planned_weights_ = {dimensions, compute, weights_tag_};
   bias_ = vector_description(spec.bias, spec.outputs);
   plan_forward();
   if (trains_) plan_backward();
@@ -75,7 +80,7 @@ void Dense::plan_forward() {
     attributes.set_post_ops(operations);
   }
   const auto kind = trains_ ? dnnl::prop_kind::forward_training : dnnl::prop_kind::forward_inference;
-  description_ = compat::dense_forward(context_.engine, kind, input_, any_weights_, bias_, output_, attributes);
+  description_ = compat::dense_forward(context_.engine, kind, input_, planned_weights_, bias_, output_, attributes);
   implementation_ = description_->impl_info_str();
   forward_ = Call(dnnl::inner_product_forward(*description_));
   forward_.declare(DNNL_ARG_SRC, input_, context_.engine);
@@ -98,11 +103,11 @@ void Dense::plan_backward() {
     }
   }
   // The hint is a forward pass whose output has the gradient's type.
-  const auto hint = compat::dense_forward(context_.engine, dnnl::prop_kind::forward_training, input_, any_weights_,
+  const auto hint = compat::dense_forward(context_.engine, dnnl::prop_kind::forward_training, input_, planned_weights_,
                                           bias_, output_gradient_, attributes);
   if (spec_.input_gradient) {
     const auto data =
-        compat::dense_backward_data(context_.engine, input_, any_weights_, output_gradient_, attributes, hint);
+        compat::dense_backward_data(context_.engine, input_, planned_weights_, output_gradient_, attributes, hint);
     data_ = Call(dnnl::inner_product_backward_data(data));
     data_.declare(DNNL_ARG_DIFF_SRC, input_, context_.engine);
     data_.declare(DNNL_ARG_WEIGHTS, data.weights_desc(), context_.engine);
@@ -115,10 +120,10 @@ void Dense::plan_backward() {
     if (!shares_copy_ && refresh_data_.is_needed()) copy_bytes_ += align_up(data.weights_desc().get_size());
   }
   if (spec_.weights_gradient) {
-    const memory::desc any_gradient(compat::dimensions(master_weights_), memory::data_type::f32, Tag::any);
+    const memory::desc gradient(compat::dimensions(master_weights_), memory::data_type::f32, weights_tag_);
     const memory::desc bias = vector_description(spec_.bias && spec_.bias_gradient, spec_.outputs);
     const auto weights =
-        compat::dense_backward_weights(context_.engine, input_, any_gradient, bias, output_gradient_, attributes, hint);
+        compat::dense_backward_weights(context_.engine, input_, gradient, bias, output_gradient_, attributes, hint);
     weights_ = Call(dnnl::inner_product_backward_weights(weights));
     weights_.declare(DNNL_ARG_SRC, input_, context_.engine);
     weights_.declare(DNNL_ARG_DIFF_DST, output_gradient_, context_.engine);
