@@ -148,10 +148,13 @@ CpuBackend::CpuBackend(const CpuOptions& options) {
   context_.kernels = &cpu::select_kernels();
 
   const dnnl_version_t* version = dnnl_version();
+  const std::string number = fmt::format("{}.{}.{}", version->major, version->minor, version->patch);
   info_ = {.kind = "cpu",
            .name = processor_name(),
-           .libraries = fmt::format("oneDNN {}.{}.{} ({})", version->major, version->minor, version->patch,
-                                    instruction_set_name()),
+           .libraries = fmt::format("oneDNN {} ({})", number, instruction_set_name()),
+           .versions = {{"onednn", number},
+                        {"onednn_instructions", std::string(instruction_set_name())},
+                        {"kernels", std::string(context_.kernels->isa)}},
            .precision = options.precision,
            .threads = context_.threads};
 }

@@ -70,7 +70,7 @@ RunFacts facts_of(const RunConfig& config, const Dataset& data, const Model& mod
   facts.precision = name(device.precision);
   facts.parameters = static_cast<std::int64_t>(model.layout.weight_count());
   facts.world_size = world_size;
-  facts.versions = {{"libraries", device.libraries}};
+  facts.versions = device.versions;
   return facts;
 }
 
@@ -90,6 +90,7 @@ RunResults train(RunConfig config, RunContext& context) {
   const Extent image = sets.train.image;
   const Model model = make_model(config.model, data.classes(), image.channels);
   check_image(model.network, image);
+  for (const std::string& line : match_groups(config, model.layout.groups)) context.note(line);
   const StepPlan plan(config, model.layout, sets.train.count(), communicator->rank(), communicator->size());
   const PixelStatistics seen = pixel_statistics(sets.train, config.normalisation);
   const PixelScale pixels = pixel_scale(seen.mean, seen.deviation, model.shapes.input.channels);

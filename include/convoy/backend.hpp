@@ -5,6 +5,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <functional>
+#include <map>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -127,9 +128,10 @@ class Recording {
 };
 
 struct DeviceInfo {
-  std::string kind;       // "cpu" or "cuda"
-  std::string name;       // the processor's or GPU's name
-  std::string libraries;  // "oneDNN 2.6.3 (avx2)"
+  std::string kind;                             // "cpu" or "cuda"
+  std::string name;                             // the processor's or GPU's name
+  std::string libraries;                        // "oneDNN 2.6.3 (avx2)"
+  std::map<std::string, std::string> versions;  // {"onednn", "2.6.3"}, for summary.json
   Precision precision = Precision::fp32;
   int threads = 1;
 };
