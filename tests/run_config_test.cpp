@@ -98,7 +98,6 @@ TEST(RunConfigs, every_value_of_every_option_survives_the_resolved_recipe) {
                                          {"labels", "coarse"},
                                          {"validation", "0.1"},
                                          {"normalisation", "unit"},
-                                         {"data-mode", "staged"},
                                          {"norm-group-size", "25"},
                                          {"momentum", "0.85"},
                                          {"nesterov", "true"},

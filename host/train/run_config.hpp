@@ -22,7 +22,6 @@ enum class LossReduction : std::uint8_t { mean, sum };
 enum class DeviceChoice : std::uint8_t { automatic, cpu, cuda };
 enum class Normalisation : std::uint8_t { dataset, unit };  // unit: x / 255
 enum class LabelKind : std::uint8_t { fine, coarse };
-enum class DataMode : std::uint8_t { automatic, resident, staged };
 
 // Everything that may differ between parameter groups.
 struct GroupSettings {
@@ -60,7 +59,6 @@ struct RunConfig {
   std::string data;  // a path, or "synthetic[:COUNT]"
   LabelKind labels = LabelKind::fine;
   double validation = 0;  // 0 none; below 1 a fraction of the training set; else a count
-  DataMode data_mode = DataMode::automatic;
   Normalisation normalisation = Normalisation::dataset;
 
   std::string model = "seed";  // a zoo network or a file

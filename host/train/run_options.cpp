@@ -42,10 +42,6 @@ struct Words<LabelKind> {
   static constexpr std::string_view all = "fine|coarse";
 };
 template <>
-struct Words<DataMode> {
-  static constexpr std::string_view all = "auto|resident|staged";
-};
-template <>
 struct Words<Flip> {
   static constexpr std::string_view all = "none|random|alternating";
 };
@@ -178,7 +174,6 @@ constexpr RunOption kRunOptions[] = {
   {"labels", OptionGroup::data, word, Words<LabelKind>::all, "which labels of CIFAR-100", kFixed, RUN(&RunConfig::labels)},
   {"validation", OptionGroup::data, real, "COUNT|FRACTION", "hold out part of the training set, equally of each class; the test set is then read once, at the end", kFixed, &set_validation, &get<RunConfig, &RunConfig::validation>, 0, kMost},
   {"normalisation", OptionGroup::data, word, Words<Normalisation>::all, "by the data set's mean and deviation, or x/255", kFixed, RUN(&RunConfig::normalisation)},
-  {"data-mode", OptionGroup::data, word, Words<DataMode>::all, "keep the whole set on the device, or stage batches", kMayChange, RUN(&RunConfig::data_mode)},
 
   {"init", OptionGroup::model, text, "FILE", "start from these weights (safetensors)", kFixed, RUN(&RunConfig::init)},
   {"norm-group-size", OptionGroup::model, integer, "N", "images that batch normalisation sees together; 0: the rank's batch", kFixed, RUN(&RunConfig::norm_group_size), 0, 1 << 20},
