@@ -1,6 +1,6 @@
 // How an activation [N,H,W,C] lies in memory on the CPU backend: [N][C/block][H][W][block], oneDNN's nChw8c and
-// nChw16c. Channels are padded with zeros to whole blocks. Images of few channels lie as planes, NCHW (block 1),
-// as oneDNN's first-layer kernels want them; vectors of odd length are one block as wide as they are.
+// nChw16c. Channels are padded with zeros to whole blocks. Images of up to three channels lie as planes, NCHW
+// (block 1), as oneDNN's first-layer kernels want them; vectors of odd length are one block as wide as they are.
 #pragma once
 
 #include <cstddef>
@@ -21,12 +21,14 @@ struct Layout {
   bool is_plain() const { return blocks == 1; }
 };
 
+constexpr int kMostPlanes = 3;  // channels; more are faster in a padded block
+
 // The one rule by which every operation knows its neighbours' layout. `native` is 8 (AVX2) or 16 (AVX-512), the
 // width of oneDNN's blocked kernels.
 inline Layout layout_of(const Extent& extent, int native) {
   const std::int64_t pixels = std::int64_t{extent.height} * extent.width;
   if (pixels == 1 && extent.channels % native != 0) return {1, extent.channels, 1, 1, extent.channels};
-  if (extent.channels < native) return {extent.channels, 1, extent.height, extent.width, extent.channels};
+  if (extent.channels <= kMostPlanes) return {extent.channels, 1, extent.height, extent.width, extent.channels};
   return {(extent.channels + native - 1) / native, native, extent.height, extent.width, extent.channels};
 }
 
