@@ -11,6 +11,7 @@
 #include "cpu/dnnl_call.hpp"
 #include "cpu/dnnl_compat.hpp"
 #include "cpu/operations.hpp"
+#include "cpu/weight_copies.hpp"
 
 namespace convoy::cpu {
 namespace {
@@ -31,7 +32,6 @@ struct Plan {
   Call call;
   std::string implementation;
   Side input, output;
-  memory::desc weights;  // as the primitive wants them
   std::size_t scratch_offset = 0;
 };
 
@@ -55,6 +55,9 @@ class Convolution final : public Operation {
   template <typename Make>
   auto choose(const Make& make) const;
   void place(Plan& plan, bool reads_input, bool reads_output, std::size_t first);
+  const void* bring_in(Side& side, const void* data, const Operands& operands);
+  void* target(const Side& side, void* data, const Operands& operands) const;
+  void bring_out(Side& side, void* data, const Operands& operands);
   std::byte* workspace(const Operands& operands, std::size_t offset) const {
     return static_cast<std::byte*>(operands.workspace) + offset;
   }
@@ -67,10 +70,10 @@ class Convolution final : public Operation {
   memory::desc input_, output_, master_weights_, bias_;
   std::optional<dnnl::convolution_forward::primitive_desc> forward_description_;
   Plan forward_, data_, weights_;
-  Call relu_;
-  Reorder refresh_forward_, refresh_data_, gradient_;
-  std::size_t data_copy_offset_ = 0, copy_bytes_ = 0, workspace_bytes_ = 0;
-  bool shares_copy_ = false;
+  ReluBackward relu_;
+  WeightCopies copies_;
+  Reorder gradient_;
+  std::size_t workspace_bytes_ = 0;
 };
 
 Convolution::Convolution(const ConvSpec& spec, int batch, Mode mode, const Context& context)
@@ -110,13 +113,7 @@ Convolution::Convolution(const ConvSpec& spec, int batch, Mode mode, const Conte
 
   plan_forward();
   if (!trains_) return;
-  if (spec_.activation == Activation::relu) {
-    const auto description = compat::relu_backward(context_.engine, output_);
-    relu_ = Call(dnnl::eltwise_backward(description));
-    for (int argument : {DNNL_ARG_DST, DNNL_ARG_DIFF_DST, DNNL_ARG_DIFF_SRC}) {
-      relu_.declare(argument, output_, context_.engine);
-    }
-  }
+  if (spec_.activation == Activation::relu) relu_ = ReluBackward(output_, context_);
   if (spec_.input_gradient) plan_backward_data();
   if (spec_.weights_gradient) plan_backward_weights();
   if (!spec_.weights_gradient && spec_.bias && spec_.bias_gradient) {
@@ -181,7 +178,6 @@ void Convolution::plan_forward() {
   forward_.implementation = description.impl_info_str();
   forward_.input = {input_, description.src_desc(), 0, {}};
   forward_.output = {output_, description.dst_desc(), 0, {}};
-  forward_.weights = description.weights_desc();
   forward_.call = Call(dnnl::convolution_forward(description));
   forward_.call.declare(DNNL_ARG_SRC, description.src_desc(), context_.engine);
   forward_.call.declare(DNNL_ARG_WEIGHTS, description.weights_desc(), context_.engine);
@@ -190,8 +186,7 @@ void Convolution::plan_forward() {
   forward_.call.declare(DNNL_ARG_SCRATCHPAD, description.scratchpad_desc(), context_.engine);
   place(forward_, true, false, 0);
   workspace_bytes_ = std::max(workspace_bytes_, forward_.scratch_offset + description.scratchpad_desc().get_size());
-  refresh_forward_ = Reorder(master_weights_, forward_.weights, context_);
-  copy_bytes_ = refresh_forward_.is_needed() ? align_up(forward_.weights.get_size()) : 0;
+  copies_ = WeightCopies(master_weights_, description.weights_desc(), context_);
 }
 
 void Convolution::plan_backward_data() {
@@ -203,7 +198,6 @@ void Convolution::plan_backward_data() {
   data_.implementation = description.impl_info_str();
   data_.input = {input_, description.diff_src_desc(), 0, {}};
   data_.output = {output_, description.diff_dst_desc(), 0, {}};
-  data_.weights = description.weights_desc();
   data_.call = Call(dnnl::convolution_backward_data(description));
   data_.call.declare(DNNL_ARG_DIFF_SRC, description.diff_src_desc(), context_.engine);
   data_.call.declare(DNNL_ARG_WEIGHTS, description.weights_desc(), context_.engine);
@@ -211,10 +205,7 @@ void Convolution::plan_backward_data() {
   data_.call.declare(DNNL_ARG_SCRATCHPAD, description.scratchpad_desc(), context_.engine);
   place(data_, false, true, 0);
   workspace_bytes_ = std::max(workspace_bytes_, data_.scratch_offset + description.scratchpad_desc().get_size());
-  shares_copy_ = data_.weights == forward_.weights;
-  refresh_data_ = Reorder(master_weights_, data_.weights, context_);
-  data_copy_offset_ = shares_copy_ ? 0 : copy_bytes_;
-  if (!shares_copy_ && refresh_data_.is_needed()) copy_bytes_ += align_up(data_.weights.get_size());
+  copies_.add_backward(description.weights_desc(), context_);
 }
 
 void Convolution::plan_backward_weights() {
@@ -228,15 +219,14 @@ void Convolution::plan_backward_weights() {
   weights_.implementation = description.impl_info_str();
   weights_.input = {input_, description.src_desc(), 0, {}};
   weights_.output = {output_, description.diff_dst_desc(), 0, {}};
-  weights_.weights = description.diff_weights_desc();
   weights_.call = Call(dnnl::convolution_backward_weights(description));
   weights_.call.declare(DNNL_ARG_SRC, description.src_desc(), context_.engine);
   weights_.call.declare(DNNL_ARG_DIFF_DST, description.diff_dst_desc(), context_.engine);
   weights_.call.declare(DNNL_ARG_DIFF_WEIGHTS, description.diff_weights_desc(), context_.engine);
   if (!compat::is_empty(bias)) weights_.call.declare(DNNL_ARG_DIFF_BIAS, bias, context_.engine);
   weights_.call.declare(DNNL_ARG_SCRATCHPAD, description.scratchpad_desc(), context_.engine);
-  gradient_ = Reorder(weights_.weights, master_weights_, context_);
-  place(weights_, true, true, gradient_.is_needed() ? align_up(weights_.weights.get_size()) : 0);
+  gradient_ = Reorder(description.diff_weights_desc(), master_weights_, context_);
+  place(weights_, true, true, gradient_.is_needed() ? align_up(description.diff_weights_desc().get_size()) : 0);
   workspace_bytes_ = std::max(workspace_bytes_, weights_.scratch_offset + description.scratchpad_desc().get_size());
 }
 
@@ -245,7 +235,7 @@ Needs Convolution::needs() const {
   needs.output = output_.get_size();
   needs.input_gradient = trains_ && spec_.input_gradient ? input_.get_size() : 0;
   needs.workspace = workspace_bytes_;
-  needs.weight_copies = copy_bytes_;
+  needs.weight_copies = copies_.bytes();
   needs.backward_reads_input = trains_ && spec_.weights_gradient;
   needs.backward_reads_output = trains_ && spec_.activation == Activation::relu;
   return needs;
@@ -277,37 +267,36 @@ std::string Convolution::implementation() const {
   return text;
 }
 
-void Convolution::refresh(const Operands& operands) {
-  auto* copies = static_cast<std::byte*>(operands.weight_copies);
-  if (refresh_forward_.is_needed()) refresh_forward_.run(operands.weights, copies, context_);
-  if (!shares_copy_ && refresh_data_.is_needed()) {
-    refresh_data_.run(operands.weights, copies + data_copy_offset_, context_);
-  }
+// `data` as the primitive wants it, turned into the workspace where that is another form.
+const void* Convolution::bring_in(Side& side, const void* data, const Operands& operands) {
+  if (!side.is_reordered()) return data;
+  side.reorder.run(data, workspace(operands, side.offset), context_);
+  return workspace(operands, side.offset);
 }
 
+// Where the primitive writes what `bring_out` then turns into `data`.
+void* Convolution::target(const Side& side, void* data, const Operands& operands) const {
+  return side.is_reordered() ? workspace(operands, side.offset) : data;
+}
+
+void Convolution::bring_out(Side& side, void* data, const Operands& operands) {
+  if (side.is_reordered()) side.reorder.run(workspace(operands, side.offset), data, context_);
+}
+
+void Convolution::refresh(const Operands& operands) { copies_.refresh(operands, context_); }
+
 void Convolution::forward(const Operands& operands) {
-  const void* input = operands.input;
-  void* output = operands.output;
-  if (forward_.input.is_reordered()) {
-    forward_.input.reorder.run(input, workspace(operands, forward_.input.offset), context_);
-    input = workspace(operands, forward_.input.offset);
-  }
-  if (forward_.output.is_reordered()) output = workspace(operands, forward_.output.offset);
-  forward_.call.bind(DNNL_ARG_SRC, input);
-  forward_.call.bind(DNNL_ARG_WEIGHTS, refresh_forward_.is_needed() ? operands.weight_copies : operands.weights);
+  forward_.call.bind(DNNL_ARG_SRC, bring_in(forward_.input, operands.input, operands));
+  forward_.call.bind(DNNL_ARG_WEIGHTS, copies_.forward(operands));
   forward_.call.bind(DNNL_ARG_BIAS, operands.bias);
-  forward_.call.bind(DNNL_ARG_DST, output);
+  forward_.call.bind(DNNL_ARG_DST, target(forward_.output, operands.output, operands));
   forward_.call.bind(DNNL_ARG_SCRATCHPAD, workspace(operands, forward_.scratch_offset));
   forward_.call.execute(context_);
-  if (forward_.output.is_reordered()) forward_.output.reorder.run(output, operands.output, context_);
+  bring_out(forward_.output, operands.output, operands);
 }
 
 void Convolution::backward_begin(const Operands& operands) {
-  if (!relu_) return;
-  relu_.bind(DNNL_ARG_DST, operands.output);
-  relu_.bind(DNNL_ARG_DIFF_DST, operands.output_gradient);
-  relu_.bind(DNNL_ARG_DIFF_SRC, operands.output_gradient);
-  relu_.execute(context_);
+  relu_.run(operands.output, operands.output_gradient, context_);
 }
 
 void Convolution::backward_weights(const Operands& operands) {
@@ -318,19 +307,9 @@ void Convolution::backward_weights(const Operands& operands) {
     }
     return;
   }
-  const void* input = operands.input;
-  const void* output = operands.output_gradient;
-  if (weights_.input.is_reordered()) {
-    weights_.input.reorder.run(input, workspace(operands, weights_.input.offset), context_);
-    input = workspace(operands, weights_.input.offset);
-  }
-  if (weights_.output.is_reordered()) {
-    weights_.output.reorder.run(output, workspace(operands, weights_.output.offset), context_);
-    output = workspace(operands, weights_.output.offset);
-  }
-  void* gradient = gradient_.is_needed() ? operands.workspace : static_cast<void*>(operands.weights_gradient);
-  weights_.call.bind(DNNL_ARG_SRC, input);
-  weights_.call.bind(DNNL_ARG_DIFF_DST, output);
+  void* gradient = gradient_.is_needed() ? operands.workspace : operands.weights_gradient;
+  weights_.call.bind(DNNL_ARG_SRC, bring_in(weights_.input, operands.input, operands));
+  weights_.call.bind(DNNL_ARG_DIFF_DST, bring_in(weights_.output, operands.output_gradient, operands));
   weights_.call.bind(DNNL_ARG_DIFF_WEIGHTS, gradient);
   weights_.call.bind(DNNL_ARG_DIFF_BIAS, operands.bias_gradient);
   weights_.call.bind(DNNL_ARG_SCRATCHPAD, workspace(operands, weights_.scratch_offset));
@@ -340,24 +319,12 @@ void Convolution::backward_weights(const Operands& operands) {
 
 void Convolution::backward_data(const Operands& operands) {
   if (!spec_.input_gradient) return;
-  const void* output = operands.output_gradient;
-  void* input = operands.input_gradient;
-  if (data_.output.is_reordered()) {
-    data_.output.reorder.run(output, workspace(operands, data_.output.offset), context_);
-    output = workspace(operands, data_.output.offset);
-  }
-  if (data_.input.is_reordered()) input = workspace(operands, data_.input.offset);
-  const void* weights = operands.weights;
-  if (shares_copy_ && refresh_forward_.is_needed()) weights = operands.weight_copies;
-  if (!shares_copy_ && refresh_data_.is_needed()) {
-    weights = static_cast<std::byte*>(operands.weight_copies) + data_copy_offset_;
-  }
-  data_.call.bind(DNNL_ARG_DIFF_SRC, input);
-  data_.call.bind(DNNL_ARG_WEIGHTS, weights);
-  data_.call.bind(DNNL_ARG_DIFF_DST, output);
+  data_.call.bind(DNNL_ARG_DIFF_SRC, target(data_.input, operands.input_gradient, operands));
+  data_.call.bind(DNNL_ARG_WEIGHTS, copies_.backward(operands));
+  data_.call.bind(DNNL_ARG_DIFF_DST, bring_in(data_.output, operands.output_gradient, operands));
   data_.call.bind(DNNL_ARG_SCRATCHPAD, workspace(operands, data_.scratch_offset));
   data_.call.execute(context_);
-  if (data_.input.is_reordered()) data_.input.reorder.run(input, operands.input_gradient, context_);
+  bring_out(data_.input, operands.input_gradient, operands);
 }
 
 }  // namespace

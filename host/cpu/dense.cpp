@@ -9,6 +9,7 @@
 #include "cpu/dnnl_call.hpp"
 #include "cpu/dnnl_compat.hpp"
 #include "cpu/operations.hpp"
+#include "cpu/weight_copies.hpp"
 
 namespace convoy::cpu {
 namespace {
@@ -42,12 +43,12 @@ class Dense final : public Operation {
   Tag weights_tag_ = Tag::any;
   std::optional<dnnl::inner_product_forward::primitive_desc> description_;
   std::string implementation_;
-  Call forward_, data_, weights_, relu_;
-  Reorder refresh_forward_, refresh_data_, gradient_;
-  std::size_t data_copy_offset_ = 0, copy_bytes_ = 0;
+  Call forward_, data_, weights_;
+  ReluBackward relu_;
+  WeightCopies copies_;
+  Reorder gradient_;
   std::size_t gradient_bytes_ = 0;  // of oneDNN's form of the weights' gradient, first in the workspace
   std::size_t workspace_bytes_ = 0;
-  bool shares_copy_ = false;
 };
 
 Dense::Dense(const DenseSpec& spec, int batch, Mode mode, const Context& context)
@@ -89,18 +90,14 @@ void Dense::plan_forward() {
   forward_.declare(DNNL_ARG_DST, output_, context_.engine);
   forward_.declare(DNNL_ARG_SCRATCHPAD, description_->scratchpad_desc(), context_.engine);
   workspace_bytes_ = description_->scratchpad_desc().get_size();
-  refresh_forward_ = Reorder(master_weights_, description_->weights_desc(), context_);
-  copy_bytes_ = refresh_forward_.is_needed() ? align_up(description_->weights_desc().get_size()) : 0;
+  copies_ = WeightCopies(master_weights_, description_->weights_desc(), context_);
 }
 
 void Dense::plan_backward() {
   const dnnl::primitive_attr attributes = planned_attributes();
   if (spec_.activation == Activation::relu) {
     CONVOY_CHECK(!spec_.float_output || context_.compute == DType::f32, "dense: logits take no activation");
-    relu_ = Call(dnnl::eltwise_backward(compat::relu_backward(context_.engine, output_gradient_)));
-    for (int argument : {DNNL_ARG_DST, DNNL_ARG_DIFF_DST, DNNL_ARG_DIFF_SRC}) {
-      relu_.declare(argument, output_gradient_, context_.engine);
-    }
+    relu_ = ReluBackward(output_gradient_, context_);
   }
   // The hint is a forward pass whose output has the gradient's type.
   const auto hint = compat::dense_forward(context_.engine, dnnl::prop_kind::forward_training, input_, planned_weights_,
@@ -114,10 +111,7 @@ void Dense::plan_backward() {
     data_.declare(DNNL_ARG_DIFF_DST, output_gradient_, context_.engine);
     data_.declare(DNNL_ARG_SCRATCHPAD, data.scratchpad_desc(), context_.engine);
     workspace_bytes_ = std::max(workspace_bytes_, data.scratchpad_desc().get_size());
-    shares_copy_ = data.weights_desc() == description_->weights_desc();
-    refresh_data_ = Reorder(master_weights_, data.weights_desc(), context_);
-    data_copy_offset_ = shares_copy_ ? 0 : copy_bytes_;
-    if (!shares_copy_ && refresh_data_.is_needed()) copy_bytes_ += align_up(data.weights_desc().get_size());
+    copies_.add_backward(data.weights_desc(), context_);
   }
   if (spec_.weights_gradient) {
     const memory::desc gradient(compat::dimensions(master_weights_), memory::data_type::f32, weights_tag_);
@@ -143,7 +137,7 @@ Needs Dense::needs() const {
   needs.output = output_.get_size();
   needs.input_gradient = trains_ && spec_.input_gradient ? input_.get_size() : 0;
   needs.workspace = workspace_bytes_;
-  needs.weight_copies = copy_bytes_;
+  needs.weight_copies = copies_.bytes();
   needs.backward_reads_input = trains_ && spec_.weights_gradient;
   needs.backward_reads_output = trains_ && spec_.activation == Activation::relu;
   return needs;
@@ -161,30 +155,18 @@ Work Dense::work() const {
   return work;
 }
 
-void Dense::refresh(const Operands& operands) {
-  auto* copies = static_cast<std::byte*>(operands.weight_copies);
-  if (refresh_forward_.is_needed()) refresh_forward_.run(operands.weights, copies, context_);
-  if (!shares_copy_ && refresh_data_.is_needed()) {
-    refresh_data_.run(operands.weights, copies + data_copy_offset_, context_);
-  }
-}
+void Dense::refresh(const Operands& operands) { copies_.refresh(operands, context_); }
 
 void Dense::forward(const Operands& operands) {
   forward_.bind(DNNL_ARG_SRC, operands.input);
-  forward_.bind(DNNL_ARG_WEIGHTS, refresh_forward_.is_needed() ? operands.weight_copies : operands.weights);
+  forward_.bind(DNNL_ARG_WEIGHTS, copies_.forward(operands));
   forward_.bind(DNNL_ARG_BIAS, operands.bias);
   forward_.bind(DNNL_ARG_DST, operands.output);
   forward_.bind(DNNL_ARG_SCRATCHPAD, operands.workspace);
   forward_.execute(context_);
 }
 
-void Dense::backward_begin(const Operands& operands) {
-  if (!relu_) return;
-  relu_.bind(DNNL_ARG_DST, operands.output);
-  relu_.bind(DNNL_ARG_DIFF_DST, operands.output_gradient);
-  relu_.bind(DNNL_ARG_DIFF_SRC, operands.output_gradient);
-  relu_.execute(context_);
-}
+void Dense::backward_begin(const Operands& operands) { relu_.run(operands.output, operands.output_gradient, context_); }
 
 void Dense::backward_weights(const Operands& operands) {
   if (!spec_.weights_gradient) {
@@ -206,13 +188,8 @@ void Dense::backward_weights(const Operands& operands) {
 
 void Dense::backward_data(const Operands& operands) {
   if (!spec_.input_gradient) return;
-  const void* weights = operands.weights;
-  if (shares_copy_ && refresh_forward_.is_needed()) weights = operands.weight_copies;
-  if (!shares_copy_ && refresh_data_.is_needed()) {
-    weights = static_cast<std::byte*>(operands.weight_copies) + data_copy_offset_;
-  }
   data_.bind(DNNL_ARG_DIFF_SRC, operands.input_gradient);
-  data_.bind(DNNL_ARG_WEIGHTS, weights);
+  data_.bind(DNNL_ARG_WEIGHTS, copies_.backward(operands));
   data_.bind(DNNL_ARG_DIFF_DST, operands.output_gradient);
   data_.bind(DNNL_ARG_SCRATCHPAD, operands.workspace);
   data_.execute(context_);

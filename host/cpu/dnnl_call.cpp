@@ -2,6 +2,7 @@
 #include "cpu/dnnl_call.hpp"
 
 #include "convoy/error.hpp"
+#include "cpu/dnnl_compat.hpp"
 
 namespace convoy::cpu {
 
@@ -66,6 +67,21 @@ Reorder::Reorder(const memory::desc& from, const memory::desc& to, const Context
 void Reorder::run(const void* from, void* to, const Context& context) {
   call_.bind(DNNL_ARG_FROM, from);
   call_.bind(DNNL_ARG_TO, to);
+  call_.execute(context);
+}
+
+ReluBackward::ReluBackward(const memory::desc& data, const Context& context)
+    : call_(dnnl::eltwise_backward(compat::relu_backward(context.engine, data))) {
+  for (int argument : {DNNL_ARG_DST, DNNL_ARG_DIFF_DST, DNNL_ARG_DIFF_SRC}) {
+    call_.declare(argument, data, context.engine);
+  }
+}
+
+void ReluBackward::run(const void* output, void* gradient, const Context& context) {
+  if (!call_) return;
+  call_.bind(DNNL_ARG_DST, output);
+  call_.bind(DNNL_ARG_DIFF_DST, gradient);
+  call_.bind(DNNL_ARG_DIFF_SRC, gradient);
   call_.execute(context);
 }
 

@@ -53,4 +53,15 @@ class Reorder {
   Call call_;
 };
 
+// In place: a gradient becomes zero where ReLU's output was not positive; nothing where there is no ReLU.
+class ReluBackward {
+ public:
+  ReluBackward() = default;
+  ReluBackward(const dnnl::memory::desc& data, const Context& context);
+  void run(const void* output, void* gradient, const Context& context);
+
+ private:
+  Call call_;
+};
+
 }  // namespace convoy::cpu
