@@ -219,7 +219,7 @@ TEST_P(GoldenPass, logits_loss_gradients_and_statistics_equal_pytorchs) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Networks, GoldenPass,
-                         testing::Combine(testing::Values("seed", "airbench94", "resnet18", "tiny"),
+                         testing::Combine(testing::Values("seed", "airbench94", "airbench_narrow", "resnet18", "tiny"),
                                           testing::ValuesIn(kPassCases)),
                          [](const auto& one) {
                            return std::string(std::get<0>(one.param)) + "_on_" + name(std::get<1>(one.param));
@@ -255,7 +255,8 @@ std::vector<double> loss_curve(Backend& backend, const std::string& network, con
   const RunConfig config = config_of(kind, file);
   const int batch = static_cast<int>(file.number(network + ".batch"));
   const int batches = static_cast<int>(file.number("batches"));
-  const ImageSet images = closed_form_images(model.shapes.input, static_cast<std::size_t>(batch) * batches, 0);
+  const int seed = static_cast<int>(file.number(network + "." + kind + ".seed"));
+  const ImageSet images = closed_form_images(model.shapes.input, static_cast<std::size_t>(batch) * batches, seed);
   const DeviceSet set(backend, images);
   Weights weights(backend, model.layout, "weights");
   weights.set(closed_form_weights(model.layout));
@@ -283,9 +284,9 @@ std::vector<double> loss_curve(Backend& backend, const std::string& network, con
   return losses;
 }
 
-// PyTorch's own fp32 follows its fp64 to 2e-7 over all twenty steps (`fp32_deviation` in the file).
+// Rounding moves these curves by at most 1.3e-6 (`deviation` in the file).
 const BackendCase kCurveCases[] = {
-    {"cpu", Precision::fp32, 2e-6, "ten times the deviation of PyTorch's fp32"},
+    {"cpu", Precision::fp32, 2e-6, "a little more than what rounding does to PyTorch's curves"},
 };
 
 class GoldenCurve : public testing::TestWithParam<std::tuple<const char*, const char*, BackendCase>> {
@@ -308,17 +309,13 @@ TEST_P(GoldenCurve, twenty_steps_lose_what_they_lose_in_pytorch) {
   }
 }
 
-const auto curve_name = [](const auto& one) {
-  return std::string(std::get<0>(one.param)) + "_" + std::get<1>(one.param) + "_on_" + name(std::get<2>(one.param));
-};
-INSTANTIATE_TEST_SUITE_P(Tiny, GoldenCurve,
-                         testing::Combine(testing::Values("tiny"), testing::Values("nesterov", "adam", "muon"),
+INSTANTIATE_TEST_SUITE_P(Networks, GoldenCurve,
+                         testing::Combine(testing::Values("tiny", "seed"), testing::Values("nesterov", "adam", "muon"),
                                           testing::ValuesIn(kCurveCases)),
-                         curve_name);
-INSTANTIATE_TEST_SUITE_P(Seed, GoldenCurve,
-                         testing::Combine(testing::Values("seed"), testing::Values("nesterov", "adam"),
-                                          testing::ValuesIn(kCurveCases)),
-                         curve_name);
+                         [](const auto& one) {
+                           return std::string(std::get<0>(one.param)) + "_" + std::get<1>(one.param) + "_on_" +
+                                  name(std::get<2>(one.param));
+                         });
 
 }  // namespace
 }  // namespace convoy::test

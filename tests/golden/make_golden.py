@@ -23,16 +23,17 @@ import torch_networks  # noqa: E402
 
 STEPS = 20
 BATCHES = 4  # steps go round these, so that the loss falls
+PERTURBATIONS = 6
+STEADY = 5e-7  # a curve that rounding moves no further needs no other image seed
 # (mean, standard deviation) of pixel / 255
 NORMALISATIONS = {"unit": (0.0, 1.0), "centred": (0.5, 0.25)}
 PASSES = [  # network, batch, normalisation, label smoothing
     ("seed", 4, "unit", 0.0),
     ("airbench94", 4, "centred", 0.2),
+    ("airbench_narrow", 4, "centred", 0.2),
     ("resnet18", 4, "centred", 0.1),
     ("tiny", 6, "centred", 0.2),
 ]
-# Images in [0, 1], rates and batches with which fp32 follows fp64 to the seventh digit for all twenty steps: no
-# activation crosses a kink in one of them only. main() prints and stores the deviation.
 CURVES = [  # network, batch, normalisation, optimizer
     ("seed", 16, "unit", "nesterov"),
     ("seed", 16, "unit", "adam"),
@@ -51,8 +52,9 @@ def load(name):
     return network_file.load(path if path.exists() else name)
 
 
-def build(network, dtype=torch.float64):
-    """The network with closed-form parameters; dropout is the identity, fixed scales are one."""
+def build(network, dtype=torch.float64, noise=None):
+    """The network with closed-form parameters, each times 1 + 2e-7 normal(noise) where a generator is given; dropout is
+    the identity, fixed scales are one."""
     model = torch_networks.build(network)
     state = {}
     for name, value in model.state_dict().items():
@@ -61,6 +63,8 @@ def build(network, dtype=torch.float64):
             state[name] = value
         else:
             state[name] = torch.from_numpy(fill.parameter(name, tuple(value.shape)))
+            if noise is not None:
+                state[name] = state[name] * (1 + 2e-7 * torch.randn(value.shape, generator=noise, dtype=torch.float64))
     model.load_state_dict(state)
     for module in model.modules():
         if isinstance(module, torch.nn.Dropout):
@@ -171,21 +175,38 @@ def optimizers(model, kind):
     return both + ([Muon(filters, RATES["muon"], MOMENTUM["muon"])] if filters else [])
 
 
-def curve(name, batch, normalisation, kind, dtype=torch.float64):
+def curve(name, batch, normalisation, kind, seed, dtype=torch.float64, noise=None):
     """The mean loss of each of STEPS steps, before its update; step s takes batch s % BATCHES."""
     network = load(name)
-    model = build(network, dtype)
+    model = build(network, dtype, noise)
     steppers = optimizers(model, kind)
     losses = []
     for step in range(STEPS):
-        images, labels = inputs(network, step % BATCHES * batch, batch, normalisation, 0, dtype)
+        images, labels = inputs(network, step % BATCHES * batch, batch, normalisation, seed, dtype)
         model.zero_grad()
         loss = functional.cross_entropy(model(images), labels)
         loss.backward()
         for stepper in steppers:
             stepper.step()
         losses.append(loss.item())
-    return losses
+    return np.array(losses)
+
+
+def steadiest_curve(seeds, *options):
+    """The curve of the image seed at which rounding matters least: over fp32, and over fp64 from weights a rounding
+    away, the losses deviate least. Where an activation passes within rounding of a kink of ReLU or of a tie in a pooling
+    window, any other order of summation is on another curve from there on."""
+    best = None
+    for seed in range(seeds):
+        losses = curve(*options, seed)
+        others = [curve(*options, seed, dtype=torch.float32)]
+        others += [curve(*options, seed, noise=torch.Generator().manual_seed(draw)) for draw in range(PERTURBATIONS)]
+        deviation = max(np.max(np.abs(other - losses) / losses) for other in others)
+        if best is None or deviation < best[0]:
+            best = (deviation, seed, losses)
+        if deviation < STEADY:
+            break
+    return best
 
 
 def main():
@@ -205,13 +226,11 @@ def main():
         return
     tensors, metadata = {}, {"torch": torch.__version__}
     for name, batch, normalisation, kind in CURVES:
-        losses = curve(name, batch, normalisation, kind)
-        single = curve(name, batch, normalisation, kind, torch.float32)
-        deviation = max(abs(a - b) / a for a, b in zip(losses, single))
-        tensors[f"{name}.{kind}"] = np.array(losses)
+        deviation, seed, losses = steadiest_curve(args.seeds, name, batch, normalisation, kind)
+        tensors[f"{name}.{kind}"] = losses
         metadata |= {f"{name}.batch": str(batch), f"{name}.normalisation": normalisation,
-                     f"{name}.{kind}.fp32_deviation": f"{deviation:.3g}"}
-        print(f"{name} {kind}: {losses[0]:.4f} -> {losses[-1]:.4f}, fp32 deviates by {deviation:.2g}")
+                     f"{name}.{kind}.seed": str(seed), f"{name}.{kind}.deviation": f"{deviation:.3g}"}
+        print(f"{name} {kind}: {losses[0]:.4f} -> {losses[-1]:.4f}, rounding moves it by {deviation:.2g} at seed {seed}")
     metadata |= {"batches": str(BATCHES), "muon_iterations": str(MUON_ITERATIONS)}
     metadata |= {f"rate.{kind}": str(rate) for kind, rate in RATES.items()}
     metadata |= {f"momentum.{kind}": str(momentum) for kind, momentum in MOMENTUM.items()}
