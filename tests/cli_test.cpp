@@ -1,15 +1,13 @@
 // The executable as a user meets it: exit codes, one-line messages, run folders, and eval that repeats the summary.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
-#include <sys/wait.h>
 
-#include <array>
-#include <cstdio>
 #include <filesystem>
 #include <fstream>
 #include <nlohmann/json.hpp>
 #include <string>
 
+#include "support/shell.hpp"
 #include "support/temporary_folder.hpp"
 
 #ifndef CONVOY_TEST_EXECUTABLE
@@ -46,16 +44,8 @@ class CommandLine : public testing::Test {
     const auto errors = folder_.path() / "stderr.txt";
     const std::string line = "cd '" + folder_.path().string() + "' && env -u CONVOY_DATA -u SLURM_JOB_ID '" +
                              CONVOY_TEST_EXECUTABLE + "' " + arguments + " 2> '" + errors.string() + "'";
-    Outcome outcome;
-    std::FILE* pipe = ::popen(line.c_str(), "r");
-    std::array<char, 4096> buffer{};
-    for (std::size_t got; (got = std::fread(buffer.data(), 1, buffer.size(), pipe)) > 0;) {
-      outcome.output.append(buffer.data(), got);
-    }
-    const int status = ::pclose(pipe);
-    outcome.code = WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
-    outcome.errors = text_of(errors);
-    return outcome;
+    auto [code, output] = test::run_shell(line);
+    return {code, std::move(output), text_of(errors)};
   }
   void expect_usage_error(const std::string& arguments, const std::string& message) const {
     const Outcome outcome = convoy(arguments);

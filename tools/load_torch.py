@@ -59,20 +59,22 @@ def normalised(pixels, information, channels):
     return values.expand(-1, channels, -1, -1) if values.shape[1] == 1 else values
 
 
-def read_images(path):
-    """(uint8 [N,H,W,C], labels) of a CIFAR-10 binary file, or of an IDX file (28x28 padded to 32x32) without labels."""
+def read_images(path, classes):
+    """(uint8 [N,H,W,C], labels) of a CIFAR binary file, or of an IDX file (28x28 padded to 32x32) without labels."""
     data = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
     if data[:4] == b"\x00\x00\x08\x03":
         count, height, width = struct.unpack(">III", data[4:16])
         images = np.frombuffer(data, np.uint8, offset=16).reshape(count, height, width, 1)
         rows, columns = (32 - height) // 2, (32 - width) // 2
         return np.pad(images, ((0, 0), (rows, 32 - height - rows), (columns, 32 - width - columns), (0, 0))), None
-    record = 1 + 3 * 32 * 32
-    if len(data) % record != 0:
-        sys.exit(f"load_torch: {path}: neither IDX images nor CIFAR-10 binary ({record} bytes a record, "
-                 f"{len(data)} found)")
-    records = np.frombuffer(data, np.uint8).reshape(-1, record)
-    return records[:, 1:].reshape(-1, 3, 32, 32).transpose(0, 2, 3, 1), records[:, 0].astype(np.int64)
+    pixels = 3 * 32 * 32
+    labels = 1 if classes == 10 else 2  # CIFAR-100 has a coarse and a fine one
+    if len(data) % (labels + pixels) != 0:
+        sys.exit(f"load_torch: {path}: neither IDX images nor CIFAR binary of {classes} classes ({labels + pixels:,} "
+                 f"bytes a record, {len(data):,} found)")
+    records = np.frombuffer(data, np.uint8).reshape(-1, labels + pixels)
+    images = records[:, labels:].reshape(-1, 3, 32, 32).transpose(0, 2, 3, 1)
+    return images, records[:, 0 if classes in (10, 20) else 1].astype(np.int64)
 
 
 @torch.no_grad()
@@ -86,7 +88,7 @@ def compare(model, information, args):
     """Asserts that PyTorch's logits equal the file's."""
     with safe_open(args.logits, "np") as file:
         expected, labels = file.get_tensor("logits"), file.get_tensor("labels")
-    pixels, own_labels = read_images(args.images)
+    pixels, own_labels = read_images(args.images, len(information["classes"]))
     if len(pixels) != len(expected):
         sys.exit(f"load_torch: {args.images}: {len(expected):,} images expected, as {args.logits} has, "
                  f"{len(pixels):,} found")
@@ -127,7 +129,7 @@ def main():
     parser.add_argument("weights", nargs="?", type=Path, help="weights.safetensors of a run")
     parser.add_argument("--logits", type=Path, metavar="FILE", help="what convoy eval --logits wrote; needs --images")
     parser.add_argument("--images", type=Path, metavar="FILE",
-                        help="the test images: a CIFAR-10 binary file or an IDX file, plain or .gz")
+                        help="the test images: a CIFAR-10 or CIFAR-100 binary file or an IDX file, plain or .gz")
     parser.add_argument("--count", type=int, default=0, help="only the first so many images (default all)")
     parser.add_argument("--tolerance", type=float, default=TOLERANCE,
                         help="share of the largest logit (%(default)s; bf16 runs: 0.05)")
