@@ -2,9 +2,13 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
+#include <cstdio>
 #include <filesystem>
 #include <fstream>
+#include <map>
 #include <nlohmann/json.hpp>
+#include <sstream>
 #include <string>
 
 #include "support/shell.hpp"
@@ -205,6 +209,40 @@ TEST_F(CommandLine, the_bench_prints_one_line_of_json) {
   EXPECT_GT(json["images_per_second"].get<double>(), 0);
   EXPECT_EQ(json["precision"], "fp32");
   EXPECT_EQ(json["seconds"].size(), 2U);
+}
+
+TEST_F(CommandLine, the_bench_sets_the_step_beside_its_convolutions_alone) {
+  const Outcome outcome = convoy("bench --layers --model seed --batch 8 --threads 1 --steps 2");
+  ASSERT_EQ(outcome.code, 0) << outcome.errors;
+  struct Times {
+    double forward = 0, forward_floor = 0, forward_share = 0, backward = 0;
+  };
+  std::map<std::string, Times> rows;
+  std::istringstream lines(outcome.output);
+  for (std::string line; std::getline(lines, line);) {
+    std::istringstream text(line.substr(std::min<std::size_t>(line.size(), 18)));
+    Times times;
+    if (text >> times.forward >> times.forward_floor >> times.forward_share >> times.backward) {
+      rows[line.substr(0, line.find("  "))] = times;
+    }
+  }
+  ASSERT_TRUE(rows.contains("dense1") && rows.contains("convolutions alone")) << outcome.output;
+  const Times &first = rows["conv1"], &second = rows["conv2"], &third = rows["conv3"];
+  const Times& alone = rows["convolutions alone"];
+  constexpr double kRounding = 3 * 0.0005 + 0.0005;  // three printed figures and their sum, to 0.001 each
+  EXPECT_NEAR(alone.forward, first.forward + second.forward + third.forward, kRounding) << outcome.output;
+  EXPECT_NEAR(alone.backward, first.backward + second.backward + third.backward, kRounding) << outcome.output;
+  EXPECT_GT(first.forward_floor, 0);
+
+  double step = 0, sum = 0, ratio = 0;
+  const std::size_t last = outcome.output.find("whole step ");
+  ASSERT_NE(last, std::string::npos) << outcome.output;
+  ASSERT_EQ(std::sscanf(outcome.output.c_str() + last, "whole step %lf ms / convolutions alone %lf ms = %lf", &step,
+                        &sum, &ratio),
+            3)
+      << outcome.output;
+  EXPECT_NEAR(sum, alone.forward + alone.backward, 0.002) << outcome.output;
+  EXPECT_NEAR(ratio, step / sum, 0.006) << outcome.output;
 }
 
 }  // namespace

@@ -40,28 +40,41 @@ void print_step(const StepTimes& times, bool as_json) {
              1e3 * times.batch / times.images_per_second, peak_host_bytes() >> 20);
 }
 
+void print_row(const LayerTimes::Row& row) {
+  const auto share = [](double floor, double seconds) { return seconds > 0 ? 100 * floor / seconds : 0; };
+  fmt::print("{:<18} {:>10.3f} {:>10.3f} {:>6.0f} {:>11.3f} {:>10.3f} {:>6.0f}  {}\n", row.name,
+             1e3 * row.forward_seconds, 1e3 * row.forward_floor, share(row.forward_floor, row.forward_seconds),
+             1e3 * row.backward_seconds, 1e3 * row.backward_floor, share(row.backward_floor, row.backward_seconds),
+             row.implementation);
+}
+
+void add_to(LayerTimes::Row& sum, const LayerTimes::Row& row) {
+  sum.forward_seconds += row.forward_seconds;
+  sum.forward_floor += row.forward_floor;
+  sum.backward_seconds += row.backward_seconds;
+  sum.backward_floor += row.backward_floor;
+}
+
 // In milliseconds, with the floor's share of the time: 100 % is as fast as this machine can be.
 void print_layers(const LayerTimes& times) {
   print_step(times.step, false);
   fmt::print("floors from {:.0f} GFLOP/s in a large product and {:.1f} GB/s in a large copy\n\n",
              times.flops_per_second * 1e-9, times.bytes_per_second * 1e-9);
-  fmt::print("{:<18} {:>10} {:>10} {:>6} {:>10} {:>10} {:>6}  {}\n", "operation", "forward ms", "floor", "%",
+  fmt::print("{:<18} {:>10} {:>10} {:>6} {:>11} {:>10} {:>6}  {}\n", "operation", "forward ms", "floor", "%",
              "backward ms", "floor", "%", "implementation");
-  const auto share = [](double floor, double seconds) { return seconds > 0 ? 100 * floor / seconds : 0; };
-  LayerTimes::Row sum;
+  LayerTimes::Row sum{.name = "sum"}, convolutions{.name = "convolutions alone"};
   for (const LayerTimes::Row& row : times.rows) {
-    fmt::print("{:<18} {:>10.3f} {:>10.3f} {:>6.0f} {:>11.3f} {:>10.3f} {:>6.0f}  {}\n", row.name,
-               1e3 * row.forward_seconds, 1e3 * row.forward_floor, share(row.forward_floor, row.forward_seconds),
-               1e3 * row.backward_seconds, 1e3 * row.backward_floor, share(row.backward_floor, row.backward_seconds),
-               row.implementation);
-    sum.forward_seconds += row.forward_seconds;
-    sum.forward_floor += row.forward_floor;
-    sum.backward_seconds += row.backward_seconds;
-    sum.backward_floor += row.backward_floor;
+    print_row(row);
+    add_to(sum, row);
+    if (row.is_convolution) add_to(convolutions, row);
   }
-  fmt::print("{:<18} {:>10.3f} {:>10.3f} {:>6.0f} {:>11.3f} {:>10.3f} {:>6.0f}\n", "sum", 1e3 * sum.forward_seconds,
-             1e3 * sum.forward_floor, share(sum.forward_floor, sum.forward_seconds), 1e3 * sum.backward_seconds,
-             1e3 * sum.backward_floor, share(sum.backward_floor, sum.backward_seconds));
+  print_row(sum);
+  print_row(convolutions);
+  const double step = times.step.batch / times.step.images_per_second;
+  const double alone = convolutions.forward_seconds + convolutions.backward_seconds;
+  if (alone > 0) {
+    fmt::print("whole step {:.3f} ms / convolutions alone {:.3f} ms = {:.2f}\n", 1e3 * step, 1e3 * alone, step / alone);
+  }
 }
 
 int run(const BenchArguments& arguments) {
@@ -86,7 +99,9 @@ Command add_bench(CLI::App& program, const CommandContext&) {
                               "  convoy bench --model airbench94 --batch 500 --layers");
   const auto arguments = std::make_shared<BenchArguments>(*app);
   CLI::Option* step = app->add_flag("--step", arguments->step, "the whole step (the default)");
-  app->add_flag("--layers", arguments->layers, "each lowered operation: time, floor, and the floor's share")
+  app->add_flag("--layers", arguments->layers,
+                "each lowered operation: time, floor, and the floor's share; the step beside its "
+                "convolutions alone")
       ->excludes(step);
   app->add_flag("--json", arguments->json, "one line of JSON instead of text (whole step)");
   app->add_option("--steps", arguments->steps, "timed repetitions, after two that are not [10]")

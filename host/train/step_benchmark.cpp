@@ -5,6 +5,7 @@
 #include <chrono>
 #include <functional>
 #include <memory>
+#include <variant>
 
 #include "convoy/error.hpp"
 #include "data/load.hpp"
@@ -143,6 +144,7 @@ LayerTimes measure_layers(RunConfig config, int steps) {
     LayerTimes::Row row;
     row.name = operations[i].name;
     row.implementation = operation.implementation();
+    row.is_convolution = std::holds_alternative<ConvSpec>(operations[i].spec);
     row.forward_floor =
         std::max(work.forward_flops / times.flops_per_second, work.forward_bytes / times.bytes_per_second);
     row.forward_seconds = median(time_calls(backend, steps, [&] { operation.forward(node.forward); }));

@@ -22,6 +22,7 @@ struct StepTimes {
 struct LayerTimes {
   struct Row {
     std::string name, implementation;
+    bool is_convolution = false;
     double forward_seconds = 0, backward_seconds = 0;
     double forward_floor = 0, backward_floor = 0;
   };
