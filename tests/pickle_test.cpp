@@ -18,10 +18,8 @@ std::string refusal(const ByteVector& bytes) {
 }
 
 ByteVector with(const std::string& middle) {
-  ByteVector bytes{0x80, 2, '}'};
-  bytes.insert(bytes.end(), middle.begin(), middle.end());
-  bytes.push_back('.');
-  return bytes;
+  const std::string whole = "\x80\2}" + middle + ".";
+  return {whole.begin(), whole.end()};
 }
 
 TEST(Pickle, strings_lists_and_arrays_are_found_by_key) {
