@@ -136,26 +136,30 @@ void zero_padding(const PoolArgs& args, std::int64_t in, int lanes) {
   }
 }
 
+template <typename T, typename Body>
+CONVOY_INLINE void for_pieces_of_type(const PoolArgs& args, const Body& body) {
+  const std::int64_t input_plane = std::int64_t{args.height} * args.width * args.block;
+  const std::int64_t output_plane = std::int64_t{args.output_height} * args.output_width * args.block;
+  const bool padded = args.output_sample != args.channels;
+  const int planes = args.samples * args.blocks;
+#pragma omp parallel for schedule(static) num_threads(args.threads)
+  for (int plane = 0; plane < planes; ++plane) {
+    const int block = plane % args.blocks;
+    const int lanes = padded ? args.block : smaller(args.block, args.channels - block * args.block);
+    const std::int64_t in = plane * input_plane;
+    const std::int64_t out = plane / args.blocks * args.output_sample + block * output_plane;
+    for_lane_groups(lanes, [&]<int width, bool full>(int lane, int group) {
+      body.template operator()<width, full, T>(in + lane, out + lane, group);
+    });
+    if (lanes < args.block && args.input_gradient != nullptr) zero_padding<T>(args, in, lanes);
+  }
+}
+
 // body.operator()<width, full, T>(input offset, output offset, channels), for every piece, by all threads.
+// The loop is a function of its own: clang 14 takes an OpenMP loop's captures inside a generic lambda for an error.
 template <typename Body>
 CONVOY_INLINE void for_pieces(const PoolArgs& args, const Body& body) {
-  with_type(args.type, [&]<typename T>() {
-    const std::int64_t input_plane = std::int64_t{args.height} * args.width * args.block;
-    const std::int64_t output_plane = std::int64_t{args.output_height} * args.output_width * args.block;
-    const bool padded = args.output_sample != args.channels;
-    const int planes = args.samples * args.blocks;
-#pragma omp parallel for schedule(static) num_threads(args.threads)
-    for (int plane = 0; plane < planes; ++plane) {
-      const int block = plane % args.blocks;
-      const int lanes = padded ? args.block : smaller(args.block, args.channels - block * args.block);
-      const std::int64_t in = plane * input_plane;
-      const std::int64_t out = plane / args.blocks * args.output_sample + block * output_plane;
-      for_lane_groups(lanes, [&]<int width, bool full>(int lane, int group) {
-        body.template operator()<width, full, T>(in + lane, out + lane, group);
-      });
-      if (lanes < args.block && args.input_gradient != nullptr) zero_padding<T>(args, in, lanes);
-    }
-  });
+  with_type(args.type, [&]<typename T>() { for_pieces_of_type<T>(args, body); });
 }
 
 void max_forward(const PoolArgs& args) {
