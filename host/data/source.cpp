@@ -180,7 +180,7 @@ Source source_of(const std::string& name, Bytes contents) {
 Source source_of(const std::string& name, std::vector<std::pair<std::string, Bytes>> files) {
   Source source;
   source.path = name;
-  for (auto& [file, contents] : files) source.files.emplace_back(name + "/" + file, std::move(contents));
+  for (auto& file : files) source.files.emplace_back(name + "/" + file.first, std::move(file.second));
   sort_by_name(source.files);
   return source;
 }
