@@ -36,9 +36,10 @@ PixelScale pixel_scale(const std::vector<double>& mean, const std::vector<double
 
 // What distinguishes recordings. All ranks record the same kinds in the same order.
 struct StepVariant {
-  int batch = 0;                                         // this rank's rows, padding included
-  std::set<int> frozen_groups;                           // of ParamLayout::groups
-  auto operator<=>(const StepVariant&) const = default;  // NOLINT(modernize-use-nullptr): clang-tidy 14 sees a 0 in it
+  int batch = 0;                // this rank's rows, padding included
+  std::set<int> frozen_groups;  // of ParamLayout::groups
+  // NOLINTNEXTLINE(modernize-use-nullptr): clang-tidy 14 takes the comparison for a 0
+  auto operator<=>(const StepVariant&) const = default;
 };
 
 class TrainStep {
