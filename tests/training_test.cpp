@@ -207,6 +207,22 @@ TEST_F(Training, a_loss_that_is_not_finite_stops_the_run_and_leaves_no_weights) 
   expect_failed_without_weights();
 }
 
+// Eight layers multiply what one enormous step made of each.
+std::string deep_network() {
+  std::string layers;
+  for (int i = 1; i <= 8; ++i) layers += fmt::format(R"({{"name": "dense{}", "type": "dense", "outputs": 8}}, )", i);
+  return R"({"name": "deep", "input": [32, 32, "channels"], "layers": [)" + layers +
+         R"({"name": "head", "type": "dense", "outputs": "classes"}]})";
+}
+
+TEST_F(Training, weights_that_the_last_step_broke_fail_the_run_too) {
+  // The loss of the only step is that of the start; what the step made of the weights shows in the evaluation.
+  const std::vector<Setting> settings =
+      with(plain(), {{"model", ground_.write("deep.json", deep_network())}, {"steps", "1"}, {"learning-rate", "1e9"}});
+  EXPECT_THAT(message_of([&] { ground_.train(settings); }), HasSubstr("the loss of the evaluation is not a finite"));
+  expect_failed_without_weights();
+}
+
 TEST_F(Training, the_seed_network_learns_synthetic_data_in_one_short_run) {
   const TrainedRun run = ground_.train({{"data", "synthetic:1500"},
                                         {"model", "seed"},

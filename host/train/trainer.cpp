@@ -2,12 +2,16 @@
 #include "train/trainer.hpp"
 
 #include <chrono>
+#include <cmath>
+#include <string_view>
 
 #include "convoy/error.hpp"
 #include "data/sampler.hpp"
 
 namespace convoy {
 namespace {
+
+constexpr std::string_view kRemedy = "a lower --learning-rate, or --clip-norm 1, helps most often";
 
 class Stopwatch {
  public:
@@ -90,10 +94,8 @@ LossSums Trainer::collect() {
   parts_.communicator.sum(std::span<std::int64_t>(counts));
   parts_.communicator.sum(std::span<double>(losses));
   sums = {losses[0], counts[0], counts[1], counts[2]};
-  CONVOY_CHECK(sums.not_finite == 0,
-               "the loss is not a finite number ({} of {} samples up to step {}): a lower --learning-rate, or "
-               "--clip-norm 1, helps most often",
-               sums.not_finite, sums.samples, results_.steps);
+  CONVOY_CHECK(sums.not_finite == 0, "the loss is not a finite number ({} of {} samples up to step {}): {}",
+               sums.not_finite, sums.samples, results_.steps, kRemedy);
   add(epoch_sums_, sums);
   add(log_sums_, sums);
   return sums;
@@ -119,6 +121,8 @@ Evaluation Trainer::timed_evaluation(const DeviceSet& set) {
   const Stopwatch stopwatch;
   const Evaluation evaluation = parts_.evaluator.evaluate(parts_.weights, set);
   results_.evaluation_seconds += stopwatch.seconds();
+  CONVOY_CHECK(std::isfinite(evaluation.loss), "the loss of the evaluation is not a finite number after step {}: {}",
+               results_.steps, kRemedy);
   return evaluation;
 }
 
