@@ -184,6 +184,15 @@ TEST_F(CommandLine, a_run_in_the_same_folder_moves_the_old_one_aside_and_says_so
   EXPECT_EQ(summary("run.1")["steps"], 1);
 }
 
+TEST_F(CommandLine, a_run_that_diverges_says_so_on_one_line_and_exits_with_1) {
+  const Outcome outcome = convoy(
+      "train --data synthetic:200 --model seed --batch 40 --optimizer sgd --learning-rate 1e8 --threads 1 --out run");
+  EXPECT_EQ(outcome.code, 1);
+  EXPECT_THAT(outcome.errors, StartsWith("convoy: the loss is not a finite number"));
+  EXPECT_EQ(std::count(outcome.errors.begin(), outcome.errors.end(), '\n'), 1) << outcome.errors;
+  EXPECT_EQ(summary("run")["state"], "failed");
+}
+
 TEST_F(CommandLine, a_precision_that_the_device_lacks_is_an_error_when_asked_for_and_a_fallback_from_a_recipe) {
   expect_usage_error(std::string(kShortRun) + "--device cpu --precision fp16", "--precision fp16");
   std::ofstream(folder_.path() / "half.toml") << "precision = \"fp16\"\ndevice = \"cpu\"\n";
