@@ -6,6 +6,7 @@
 #include <filesystem>
 
 #include "nn/initialise.hpp"
+#include "support/backends.hpp"
 #include "support/data_files.hpp"
 #include "support/training_run.hpp"
 #include "train/evaluate_weights.hpp"
@@ -81,10 +82,14 @@ NamedFiles files_of(const std::string& data) {
 class RepeatedEvaluation : public RunEvaluation, public testing::WithParamInterface<EvalCase> {};
 
 TEST_P(RepeatedEvaluation, gives_the_figures_of_the_summary_to_the_last_digit) {
+  if (GetParam().name == std::string("bf16")) {
+    const std::string reason = reason_to_skip({"cpu", Precision::bf16, 0, ""});
+    if (!reason.empty()) GTEST_SKIP() << reason;
+  }
   const std::string data = data_folder(files_of(GetParam().data));
   const TrainedRun run = ground_.train(with(short_run(data), GetParam().settings));
   const Json summary = run.summary();
-  RunConfig config = resolve_config("", with({{"data", data}, {"threads", "1"}}, {}));
+  RunConfig config = resolve_config("", {{"threads", "1"}});
   const LabelKind labels = GetParam().name == std::string("coarse") ? LabelKind::coarse : LabelKind::fine;
   const Evaluation found =
       evaluate_weights({.weights = run.weights_path(), .data = data, .labels = labels}, config).result;
@@ -101,11 +106,27 @@ const EvalCase kEvalCases[] = {
     {"grey_six_views", "grey", {{"views", "6"}}},
     {"hundred_classes", "hundred", {{"views", "2"}}},
     {"coarse", "hundred", {{"labels", "coarse"}}},
+    {"bf16", "colour", {{"precision", "bf16"}, {"views", "2"}}},
     {"validation", "colour", {{"validation", "20"}, {"views", "2"}}},
     {"stopped", "colour", {{"steps", "3"}, {"views", "2"}}},
 };
 INSTANTIATE_TEST_SUITE_P(Runs, RepeatedEvaluation, testing::ValuesIn(kEvalCases),
                          [](const auto& one) { return std::string(one.param.name); });
+
+TEST_F(RunEvaluation, weights_are_evaluated_in_the_precision_of_their_run_unless_told_otherwise) {
+  const TrainedRun run = ground_.train(short_run("synthetic:96"));
+  const Model model = make_model(parse_network(kTinyNetwork, "test"), 10, 3);
+  const LoadedWeights loaded = open_weights(run.weights_path());
+  WeightsInfo info = *loaded.info;
+  EXPECT_EQ(info.precision, "fp32");
+  info.precision = "bf16";
+  save_weights(run.weights_path(), model.layout, read_weights(loaded, model.layout), info);
+  const EvaluateOptions options{.weights = run.weights_path(), .data = "synthetic:96"};
+  // On a processor without bf16 the line says that it was asked for.
+  EXPECT_THAT(evaluate_weights(options, {}).device_line, HasSubstr("bf16"));
+  EXPECT_THAT(evaluate_weights(options, resolve_config("", {{"precision", "fp32"}})).device_line,
+              HasSubstr("precision: fp32 [as asked]"));
+}
 
 TEST_F(RunEvaluation, weights_start_another_run_as_they_are) {
   const TrainedRun first = ground_.train(short_run("synthetic:96"));

@@ -4,6 +4,7 @@
 #include "convoy/error.hpp"
 #include "data/load.hpp"
 #include "train/devices.hpp"
+#include "train/run_options.hpp"
 #include "train/weights_file.hpp"
 
 namespace convoy {
@@ -22,6 +23,9 @@ WeightsEvaluation evaluate_weights(const EvaluateOptions& options, RunConfig con
                "{}: images of {} channels, but the weights were trained on {}", data.origin, data.test.image.channels,
                info.mean.size());
 
+  if (!config.is_from_command_line("precision")) {
+    set_option(config, "precision", info.precision, options.weights.string() + ": metadata convoy.", info.recipe);
+  }
   ChosenDevice device = choose_device(config);
   Backend& backend = *device.backend;
   const Model model =

@@ -24,7 +24,7 @@ struct WeightsEvaluation {
   std::string device_line, data_name, network_name;
 };
 
-// `config` gives device, precision and threads.
+// `config` gives device and threads, and the precision where the command line says one; else it is the run's.
 WeightsEvaluation evaluate_weights(const EvaluateOptions& options, RunConfig config);
 
 }  // namespace convoy

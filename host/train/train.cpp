@@ -118,7 +118,8 @@ RunResults train(RunConfig config, RunContext& context) {
                 .class_names = data.class_names,
                 .recipe = config.name,
                 .views = config.views,
-                .evaluation_batch = config.evaluation_batch});
+                .evaluation_batch = config.evaluation_batch,
+                .precision = std::string(name(config.precision))});
   if (plan.last_step() < plan.scheduled_steps()) {
     recorder.stop(results, fmt::format("--steps {}", config.steps));
   } else {

@@ -1,6 +1,6 @@
 // Turns tensors at the file's edge, and reads and writes the metadata.
 // Metadata (kMetadata): convoy.network (JSON), convoy.mean, convoy.std, convoy.classes (JSON lists), convoy.recipe,
-// convoy.views, convoy.evaluation_batch, convoy.version.
+// convoy.views, convoy.evaluation_batch, convoy.precision, convoy.version.
 #include "train/weights_file.hpp"
 
 #include <algorithm>
@@ -66,6 +66,7 @@ WeightsInfo parse_info(const SafetensorsFile& file) {
     info.class_names = Json::parse(entry("convoy.classes")).get<std::vector<std::string>>();
     info.recipe = entry("convoy.recipe");
     info.views = Json::parse(entry("convoy.views")).get<int>();
+    info.precision = entry("convoy.precision");
     info.evaluation_batch = Json::parse(entry("convoy.evaluation_batch")).get<int>();
   } catch (const Json::exception& error) {
     fail("{}: metadata cannot be read: {}", file.origin(), error.what());
@@ -101,6 +102,7 @@ void save_weights(const std::filesystem::path& path, const ParamLayout& layout, 
                      {"convoy.recipe", info.recipe},
                      {"convoy.views", std::to_string(info.views)},
                      {"convoy.evaluation_batch", std::to_string(info.evaluation_batch)},
+                     {"convoy.precision", info.precision},
                      {"convoy.version", std::string(build_info().version)}});
 }
 

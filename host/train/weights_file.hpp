@@ -21,7 +21,8 @@ struct WeightsInfo {
   std::vector<std::string> class_names;
   std::string recipe;
   int views = 1;             // that the recipe evaluates with
-  int evaluation_batch = 0;  // and in which batches: sums are equal to the last digit
+  int evaluation_batch = 0;  // in which batches,
+  std::string precision;     // and in which precision: figures are equal to the last digit
 };
 
 // values: ParamLayout order, total_elements.
