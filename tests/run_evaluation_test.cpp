@@ -5,6 +5,7 @@
 
 #include <filesystem>
 
+#include "data/synthetic.hpp"
 #include "nn/initialise.hpp"
 #include "support/backends.hpp"
 #include "support/data_files.hpp"
@@ -69,9 +70,11 @@ TEST_F(RunEvaluation, the_validation_set_is_evaluated_when_the_run_asks_for_it_a
 
 struct EvalCase {
   const char* name;
-  const char* data;  // of the table in files_of
+  const char* data;  // what files_of knows, or synthetic
   std::vector<Setting> settings;
 };
+
+void PrintTo(const EvalCase& one, std::ostream* stream) { *stream << one.name; }
 
 NamedFiles files_of(const std::string& data) {
   if (data == "grey") return idx_files(96, 40);
@@ -86,7 +89,7 @@ TEST_P(RepeatedEvaluation, gives_the_figures_of_the_summary_to_the_last_digit) {
     const std::string reason = reason_to_skip({"cpu", Precision::bf16, 0, ""});
     if (!reason.empty()) GTEST_SKIP() << reason;
   }
-  const std::string data = data_folder(files_of(GetParam().data));
+  const std::string data = is_synthetic(GetParam().data) ? GetParam().data : data_folder(files_of(GetParam().data));
   const TrainedRun run = ground_.train(with(short_run(data), GetParam().settings));
   const Json summary = run.summary();
   RunConfig config = resolve_config("", {{"threads", "1"}});
@@ -106,6 +109,7 @@ const EvalCase kEvalCases[] = {
     {"grey_six_views", "grey", {{"views", "6"}}},
     {"hundred_classes", "hundred", {{"views", "2"}}},
     {"coarse", "hundred", {{"labels", "coarse"}}},
+    {"synthetic_of_another_seed", "synthetic:100", {{"seed", "7"}}},
     {"bf16", "colour", {{"precision", "bf16"}, {"views", "2"}}},
     {"validation", "colour", {{"validation", "20"}, {"views", "2"}}},
     {"stopped", "colour", {{"steps", "3"}, {"views", "2"}}},

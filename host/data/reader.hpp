@@ -13,7 +13,7 @@ namespace convoy {
 struct LoadOptions {
   std::string path;            // folder, file, archive, "synthetic" or "synthetic:COUNT"
   bool coarse_labels = false;  // CIFAR-100: the 20 superclasses
-  std::uint64_t seed = 0;      // of synthetic images only
+  std::uint64_t seed = 0;      // of synthetic images only; a run keeps 0, so that its seed does not change its data
 };
 
 struct Reader {

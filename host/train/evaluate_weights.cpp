@@ -14,8 +14,7 @@ WeightsEvaluation evaluate_weights(const EvaluateOptions& options, RunConfig con
   CONVOY_CHECK(loaded.info.has_value(), "{}: has no network in its metadata, so it was not written by convoy",
                options.weights.string());
   const WeightsInfo& info = *loaded.info;
-  const Dataset data =
-      load_dataset({.path = options.data, .coarse_labels = options.labels == LabelKind::coarse, .seed = config.seed});
+  const Dataset data = load_dataset({.path = options.data, .coarse_labels = options.labels == LabelKind::coarse});
   CONVOY_CHECK(data.test.count() > 0, "{}: has no test images", data.origin);
   CONVOY_CHECK(data.classes() == static_cast<int>(info.class_names.size()), "{}: {} classes, but the weights know {}",
                data.origin, data.classes(), info.class_names.size());

@@ -84,8 +84,7 @@ RunResults train(RunConfig config, RunContext& context) {
   for (const std::string& warning : device.warnings) context.note(warning);
   for (const std::string& warning : config_warnings(config)) context.note(warning);
 
-  Dataset data =
-      load_dataset({.path = config.data, .coarse_labels = config.labels == LabelKind::coarse, .seed = config.seed});
+  Dataset data = load_dataset({.path = config.data, .coarse_labels = config.labels == LabelKind::coarse});
   const Sets sets = split_sets(data, config);
   const Extent image = sets.train.image;
   const Model model = make_model(config.model, data.classes(), image.channels);
