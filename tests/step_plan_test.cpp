@@ -124,6 +124,12 @@ TEST_F(StepPlans, a_group_may_stop_within_an_epoch_and_has_no_rate_afterwards) {
   EXPECT_EQ(rows[2].learning_rates[group("filters")], 0.5F);
 }
 
+TEST_F(StepPlans, a_group_that_stops_within_its_first_step_takes_that_one_and_no_more) {
+  set_group("biases", "until-epoch=0.01");
+  EXPECT_TRUE(plan(34).variant(0).frozen_groups.empty());
+  EXPECT_EQ(plan(34).variant(1).frozen_groups, std::set<int>{group("biases")});
+}
+
 TEST_F(StepPlans, every_group_follows_its_own_schedule_and_stopping_early_changes_none) {
   config_.optimizer.learning_rate = 0.4;
   config_.optimizer.schedule = ScheduleKind::linear;

@@ -98,14 +98,18 @@ std::vector<UpdateSpec> update_specs(const ParamLayout& layout, const RunConfig&
 }
 
 GroupRate rate_of(const GroupSettings& settings, std::int64_t steps_per_epoch) {
-  const auto steps = [&](double epochs) { return std::llround(epochs * static_cast<double>(steps_per_epoch)); };
+  const auto steps = [&](double epochs) -> std::int64_t {
+    return std::llround(epochs * static_cast<double>(steps_per_epoch));
+  };
+  // Less than a step is one: no step at all would read as no end.
+  const std::int64_t until = settings.until_epoch > 0 ? std::max<std::int64_t>(1, steps(settings.until_epoch)) : 0;
   return {settings.learning_rate,
           {.kind = settings.schedule,
            .start = settings.schedule_start,
            .peak = settings.schedule_peak,
            .end = settings.schedule_end,
            .warmup_steps = settings.warmup_steps + steps(settings.warmup_epochs),
-           .until = steps(settings.until_epoch)}};
+           .until = until}};
 }
 
 double rate_at(const GroupRate& rate, std::int64_t step, std::int64_t total_steps) {
