@@ -11,9 +11,11 @@
 #include "io/process_clock.hpp"
 #include "io/progress.hpp"
 #include "io/safetensors.hpp"
+#include "nn/initialise.hpp"
 #include "support/data_files.hpp"
 #include "train/run_context.hpp"
 #include "train/train.hpp"
+#include "train/weights_file.hpp"
 
 namespace convoy::test {
 namespace {
@@ -39,6 +41,13 @@ class TextStream {
   std::size_t size_ = 0;
   std::FILE* stream_;
 };
+
+Tensors tensors_of(const std::filesystem::path& path) {
+  const SafetensorsFile file = SafetensorsFile::open(path);
+  Tensors tensors;
+  for (const TensorView& tensor : file.tensors()) tensors[tensor.name] = file.floats(tensor.name);
+  return tensors;
+}
 
 }  // namespace
 
@@ -82,11 +91,13 @@ std::string TrainedRun::text_of(std::string_view file) const {
   return {std::istreambuf_iterator<char>(stream), {}};
 }
 
-Tensors TrainedRun::tensors() const {
-  const SafetensorsFile file = SafetensorsFile::open(weights_path());
-  Tensors tensors;
-  for (const TensorView& tensor : file.tensors()) tensors[tensor.name] = file.floats(tensor.name);
-  return tensors;
+Tensors TrainedRun::tensors() const { return tensors_of(weights_path()); }
+
+Tensors initial_tensors(const Model& model, std::uint64_t seed) {
+  const TemporaryFolder folder;
+  const std::filesystem::path path = folder.path() / "initial.safetensors";
+  save_weights(path, model.layout, initial_weights(model.layout, seed), {});
+  return tensors_of(path);
 }
 
 TrainedRun TrainingGround::train(const std::vector<Setting>& settings, const std::string& recipe) {

@@ -11,6 +11,7 @@
 #include "io/metrics.hpp"
 #include "support/temporary_folder.hpp"
 #include "train/run_config.hpp"
+#include "train/step.hpp"
 
 namespace convoy::test {
 
@@ -28,6 +29,9 @@ struct TrainedRun {
   std::filesystem::path weights_path() const { return folder / "weights.safetensors"; }
   Tensors tensors() const;  // of weights.safetensors, PyTorch's orders
 };
+
+// What a network starts from, as weights.safetensors would hold it (whitening filters still zero).
+Tensors initial_tensors(const Model& model, std::uint64_t seed);
 
 // A folder for the runs and files of one test.
 class TrainingGround {
