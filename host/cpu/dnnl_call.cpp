@@ -46,14 +46,23 @@ bool is_reference_implementation(const std::string& implementation) {
 }
 
 void Call::declare(int argument, const memory::desc& description, const dnnl::engine& engine) {
-  arguments_.insert_or_assign(argument, memory(description, engine, DNNL_MEMORY_NONE));
+  memories_.push_back(memory(description, engine, DNNL_MEMORY_NONE));
+  arguments_.push_back({argument, memories_.back().get(true)});
 }
 
 void Call::bind(int argument, const void* data) {
-  const auto found = arguments_.find(argument);
-  if (found == arguments_.end()) return;  // an empty description: no bias, no scratch memory
-  // oneDNN's memory objects know no const; a primitive writes only its outputs.
-  if (found->second.get_data_handle() != data) found->second.set_data_handle(const_cast<void*>(data));
+  for (std::size_t i = 0; i < arguments_.size(); ++i) {
+    // oneDNN's memory objects know no const; a primitive writes only its outputs.
+    const bool is_new = arguments_[i].arg == argument && memories_[i].get_data_handle() != data;
+    if (is_new) memories_[i].set_data_handle(const_cast<void*>(data));
+  }
+}
+
+// dnnl::primitive::execute takes a map and makes a list of it, in memory that it allocates each time.
+void Call::execute(const Context& context) const {
+  dnnl::error::wrap_c_api(dnnl_primitive_execute(primitive_.get(), context.stream.get(),
+                                                 static_cast<int>(arguments_.size()), arguments_.data()),
+                          "a primitive could not be executed");
 }
 
 Reorder::Reorder(const memory::desc& from, const memory::desc& to, const Context& context) {

@@ -3,7 +3,7 @@
 
 #include <oneapi/dnnl/dnnl.hpp>
 #include <string>
-#include <unordered_map>
+#include <vector>
 
 #include "convoy/types.hpp"
 #include "cpu/context.hpp"
@@ -33,12 +33,13 @@ class Call {
   // Declares an argument (DNNL_ARG_...) once; its address comes with bind.
   void declare(int argument, const dnnl::memory::desc& description, const dnnl::engine& engine);
   void bind(int argument, const void* data);
-  void execute(const Context& context) { primitive_.execute(context.stream, arguments_); }
+  void execute(const Context& context) const;
   explicit operator bool() const { return static_cast<bool>(primitive_.get(true)); }
 
  private:
   dnnl::primitive primitive_;
-  std::unordered_map<int, dnnl::memory> arguments_;
+  std::vector<dnnl::memory> memories_;
+  std::vector<dnnl_exec_arg_t> arguments_;  // the same, as the C API takes them
 };
 
 // A reorder between two descriptions of one tensor; nothing where they are equal.

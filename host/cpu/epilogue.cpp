@@ -57,8 +57,8 @@ class Epilogue final : public Operation {
   int group_end(int group) const { return std::min(batch_, (group + 1) * args_.group_size); }
 
   void set_factors(const Operands& operands, int group, const Statistics& statistics) const;
-  void batch_statistics(const Operands& operands, const double* sums, const Statistics& statistics) const;
-  void gradient_factors(const double* sums, const Statistics& statistics) const;
+  void batch_statistics(const Operands& operands, double* workspace, const Statistics& statistics) const;
+  void gradient_factors(double* workspace, const Statistics& statistics) const;
   EpilogueArgs backward_args(const Operands& operands) const;
 
   EpilogueSpec spec_;
@@ -68,6 +68,9 @@ class Epilogue final : public Operation {
   std::string_view kernels_isa_;
   int width_;  // channels with the layout's padding
   int groups_ = 1, chunks_per_group_ = 1;
+  // The workspace: the kernels' sums by chunk, and behind them kRows rows of [width].
+  static constexpr int kRows = 4;
+  std::size_t sums_count() const { return std::size_t(groups_) * chunks_per_group_ * 2 * width_; }
   std::size_t input_bytes_, pooled_bytes_;
   EpilogueArgs args_;  // shapes; the pointers change from call to call
   Saved saved_;
@@ -121,7 +124,7 @@ Epilogue::Epilogue(const EpilogueSpec& spec, int batch, Mode mode, const Context
     if (smooth() && spec.residual && wants_gradient()) saved_.preactivation = keep(pooled_bytes_);
     if (spec.normalise) {
       saved_.statistics = keep(statistics_floats() * sizeof(float));
-      needs_.workspace = std::size_t(groups_) * chunks_per_group_ * 2 * width_ * sizeof(double);
+      needs_.workspace = (sums_count() + std::size_t(kRows) * width_) * sizeof(double);
     }
   } else if (spec.normalise) {
     needs_.workspace = statistics_floats() * sizeof(float);
@@ -195,9 +198,12 @@ void Epilogue::set_factors(const Operands& operands, int group, const Statistics
 
 // Chunks are combined in fp64 in a fixed order (Chan, Golub and LeVeque 1983), so that the number of threads does
 // not matter. Running statistics take the mean of the groups' values.
-void Epilogue::batch_statistics(const Operands& operands, const double* sums, const Statistics& statistics) const {
+void Epilogue::batch_statistics(const Operands& operands, double* workspace, const Statistics& statistics) const {
   const std::int64_t pixels = std::int64_t{args_.pooled_height} * args_.pooled_width;
-  std::vector<double> means(width_), squares(width_), running_mean(width_), running_variance(width_);
+  const double* sums = workspace;
+  double *means = workspace + sums_count(), *squares = means + width_;
+  double *running_mean = squares + width_, *running_variance = running_mean + width_;
+  std::fill_n(means, kRows * width_, 0.0);
   for (int group = 0; group < groups_; ++group) {
     const int first = group * args_.group_size, end = group_end(group);
     const double count = static_cast<double>((end - first) * pixels);
@@ -208,8 +214,8 @@ void Epilogue::batch_statistics(const Operands& operands, const double* sums, co
         body(chunk_count, sums + (std::size_t(group) * chunks_per_group_ + chunk) * 2 * width_);
       }
     };
-    std::fill(means.begin(), means.end(), 0.0);
-    std::fill(squares.begin(), squares.end(), 0.0);
+    std::fill_n(means, width_, 0.0);
+    std::fill_n(squares, width_, 0.0);
     each_chunk([&](double chunk_count, const double* chunk) {
       for (int channel = 0; channel < width_; ++channel) means[channel] += chunk_count / count * chunk[channel];
     });
@@ -288,14 +294,17 @@ EpilogueArgs Epilogue::backward_args(const Operands& operands) const {
 }
 
 // The gradient's factors per group, and the sums over all groups.
-void Epilogue::gradient_factors(const double* sums, const Statistics& statistics) const {
+void Epilogue::gradient_factors(double* workspace, const Statistics& statistics) const {
   const std::int64_t pixels = std::int64_t{args_.pooled_height} * args_.pooled_width;
-  std::vector<double> scale_gradient(width_), shift_gradient(width_), gradient(width_), product(width_);
+  const double* sums = workspace;
+  double *scale_gradient = workspace + sums_count(), *shift_gradient = scale_gradient + width_;
+  double *gradient = shift_gradient + width_, *product = gradient + width_;
+  std::fill_n(scale_gradient, kRows * width_, 0.0);
   for (int group = 0; group < groups_; ++group) {
     const int first = group * args_.group_size, end = group_end(group);
     const double count = static_cast<double>((end - first) * pixels);
-    std::fill(gradient.begin(), gradient.end(), 0.0);
-    std::fill(product.begin(), product.end(), 0.0);
+    std::fill_n(gradient, width_, 0.0);
+    std::fill_n(product, width_, 0.0);
     for (int chunk = 0; first + chunk * args_.chunk_size < end; ++chunk) {
       const double* from = sums + (std::size_t(group) * chunks_per_group_ + chunk) * 2 * width_;
       for (int channel = 0; channel < width_; ++channel) {
