@@ -4,9 +4,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include <algorithm>
 #include <cmath>
-#include <numeric>
 
 #include "support/data_files.hpp"
 #include "support/training_run.hpp"
@@ -67,7 +65,6 @@ TEST_F(Training, the_recipe_of_a_run_with_groups_and_validation_repeats_it_to_th
   const TrainedRun first = ground_.train(with(restless(), {{"seed", "3"},
                                                            {"threads", "2"},
                                                            {"validation", "20"},
-
                                                            {"clip-norm", "0.5"},
                                                            {"label-smoothing", "0.1"},
                                                            {"group", "filters.optimizer=muon"},
