@@ -116,6 +116,50 @@ TEST_P(Epilogue, the_last_group_may_be_smaller) {
   expect_matches(spec, 7);
 }
 
+// What a rank whose share of a batch is smaller than the others' computes.
+TEST_P(Epilogue, rows_beyond_the_steps_count_are_as_if_they_were_not_there) {
+  constexpr int kBatch = 6, kValid = 4;
+  for (const int pool : {1, 2}) {
+    for (const int group_size : {0, 3}) {
+      EpilogueSpec spec = spec_of({4, 4, 20}, pool, true, true, Activation::silu);
+      spec.group_size = group_size;
+      SCOPED_TRACE(text(spec));
+      Tensors padded = tensors(spec, kBatch);
+      padded.row.count = kValid;
+      const auto part = [&](const std::vector<float>& values) {
+        return std::vector<float>(values.begin(),
+                                  values.begin() + static_cast<std::ptrdiff_t>(values.size()) * kValid / kBatch);
+      };
+      Tensors valid = padded;
+      for (auto* values : {&valid.input, &valid.residual, &valid.output_gradient}) *values = part(*values);
+      const Results all = run_operation(*backend, spec, kBatch, Mode::train, padded);
+      const Results expected = run_operation(*backend, spec, kValid, Mode::train, valid);
+      for (const auto member : {&Results::output, &Results::input_gradient, &Results::residual_gradient}) {
+        EXPECT_EQ(part(all.*member), expected.*member);
+        EXPECT_TRUE(std::all_of((all.*member).begin() + static_cast<std::ptrdiff_t>((expected.*member).size()),
+                                (all.*member).end(), [](float value) { return value == 0; }));
+      }
+      EXPECT_EQ(all.weights_gradient, expected.weights_gradient);
+      EXPECT_EQ(all.bias_gradient, expected.bias_gradient);
+      EXPECT_EQ(all.running_mean, expected.running_mean);
+      EXPECT_EQ(all.running_variance, expected.running_variance);
+    }
+  }
+}
+
+TEST_P(Epilogue, without_a_valid_row_the_statistics_stay_and_gradients_are_zero) {
+  const EpilogueSpec spec = spec_of({4, 4, 20}, 1, true, false, Activation::gelu);
+  Tensors empty = tensors(spec, 3);
+  empty.row.count = 0;
+  const Results found = run_operation(*backend, spec, 3, Mode::train, empty);
+  EXPECT_EQ(found.running_mean, empty.running_mean);
+  EXPECT_EQ(found.running_variance, empty.running_variance);
+  for (const auto member :
+       {&Results::output, &Results::input_gradient, &Results::weights_gradient, &Results::bias_gradient}) {
+    EXPECT_EQ(found.*member, std::vector<float>((found.*member).size(), 0.0F));
+  }
+}
+
 TEST_P(Epilogue, groups_equal_the_batches_they_imitate) {
   EpilogueSpec spec = spec_of({4, 4, 16}, 2, true, false, Activation::silu);
   const Tensors whole = tensors(spec, 6);

@@ -3,6 +3,8 @@
 // Saved for the backward pass: the pooled tensor, the maxima's places, statistics per group of samples.
 #include <algorithm>
 #include <cmath>
+#include <cstddef>
+#include <cstring>
 #include <vector>
 
 #include "convoy/error.hpp"
@@ -54,11 +56,17 @@ class Epilogue final : public Operation {
   T* saved(const Operands& operands, std::size_t offset) const {
     return offset == kNone ? nullptr : reinterpret_cast<T*>(static_cast<std::byte*>(operands.saved) + offset);
   }
-  int group_end(int group) const { return std::min(batch_, (group + 1) * args_.group_size); }
+  // Rows beyond the step's count are padding: they take no part in statistics and gradients.
+  int valid_samples(const Operands& operands) const {
+    return operands.row == nullptr ? batch_ : std::clamp(operands.row->count, 0, batch_);
+  }
+  int groups_of(int samples) const { return (samples + args_.group_size - 1) / args_.group_size; }
+  int group_end(int group, int samples) const { return std::min(samples, (group + 1) * args_.group_size); }
+  void zero_padding(void* activation, std::size_t bytes, int samples) const;
 
   void set_factors(const Operands& operands, int group, const Statistics& statistics) const;
-  void batch_statistics(const Operands& operands, double* workspace, const Statistics& statistics) const;
-  void gradient_factors(double* workspace, const Statistics& statistics) const;
+  void batch_statistics(const Operands& operands, int samples, double* workspace, const Statistics& statistics) const;
+  void gradient_factors(int samples, double* workspace, const Statistics& statistics) const;
   EpilogueArgs backward_args(const Operands& operands) const;
 
   EpilogueSpec spec_;
@@ -102,7 +110,7 @@ Epilogue::Epilogue(const EpilogueSpec& spec, int batch, Mode mode, const Context
   args_.type = context.compute;
   args_.activation = spec.activation;
   args_.threads = input_bytes_ / element < kSerialElements ? 1 : context.threads;
-  groups_ = (batch + args_.group_size - 1) / args_.group_size;
+  groups_ = groups_of(batch);
   chunks_per_group_ = (args_.group_size + args_.chunk_size - 1) / args_.chunk_size;
   zeros_.assign(width_, 0.0F);
   ones_.assign(width_, 1.0F);
@@ -198,14 +206,16 @@ void Epilogue::set_factors(const Operands& operands, int group, const Statistics
 
 // Chunks are combined in fp64 in a fixed order (Chan, Golub and LeVeque 1983), so that the number of threads does
 // not matter. Running statistics take the mean of the groups' values.
-void Epilogue::batch_statistics(const Operands& operands, double* workspace, const Statistics& statistics) const {
+void Epilogue::batch_statistics(const Operands& operands, int samples, double* workspace,
+                                const Statistics& statistics) const {
+  const int groups = groups_of(samples);
   const std::int64_t pixels = std::int64_t{args_.pooled_height} * args_.pooled_width;
   const double* sums = workspace;
   double *means = workspace + sums_count(), *squares = means + width_;
   double *running_mean = squares + width_, *running_variance = running_mean + width_;
   std::fill_n(means, kRows * width_, 0.0);
-  for (int group = 0; group < groups_; ++group) {
-    const int first = group * args_.group_size, end = group_end(group);
+  for (int group = 0; group < groups; ++group) {
+    const int first = group * args_.group_size, end = group_end(group, samples);
     const double count = static_cast<double>((end - first) * pixels);
     const auto each_chunk = [&](auto&& body) {
       for (int chunk = 0; first + chunk * args_.chunk_size < end; ++chunk) {
@@ -230,11 +240,12 @@ void Epilogue::batch_statistics(const Operands& operands, double* workspace, con
       statistics.mean[at + channel] = static_cast<float>(means[channel]);
       statistics.deviation_inverse[at + channel] =
           static_cast<float>(1.0 / std::sqrt(squares[channel] / count + static_cast<double>(spec_.epsilon)));
-      running_mean[channel] += means[channel] / groups_;
-      running_variance[channel] += squares[channel] / std::max(count - 1.0, 1.0) / groups_;
+      running_mean[channel] += means[channel] / groups;
+      running_variance[channel] += squares[channel] / std::max(count - 1.0, 1.0) / groups;
     }
     set_factors(operands, group, statistics);
   }
+  if (groups == 0) return;
   const double share = spec_.statistics_momentum;
   for (int channel = 0; channel < spec_.input.channels; ++channel) {
     const auto move = [share](float* value, double target) {
@@ -260,9 +271,10 @@ void Epilogue::forward(const Operands& operands) {
   if (spec_.normalise) {
     const Statistics values = statistics(trains() ? saved<void>(operands, saved_.statistics) : operands.workspace);
     if (trains()) {
+      args.samples = valid_samples(operands);
       args.sums = static_cast<double*>(operands.workspace);
       kernels_.forward_sums(args);
-      batch_statistics(operands, args.sums, values);
+      batch_statistics(operands, args.samples, args.sums, values);
       if (spec_.pool > 1) {
         args.input = args.pooled;
         args.pool = 1;
@@ -281,6 +293,14 @@ void Epilogue::forward(const Operands& operands) {
     args.shift = values.shift;
   }
   kernels_.forward_apply(args);
+  zero_padding(operands.output, pooled_bytes_, args.samples);
+}
+
+// What lies behind the first `samples` of an activation of so many bytes.
+void Epilogue::zero_padding(void* activation, std::size_t bytes, int samples) const {
+  if (activation == nullptr || samples == batch_) return;
+  const std::size_t used = bytes / batch_ * samples;
+  std::memset(static_cast<std::byte*>(activation) + used, 0, bytes - used);
 }
 
 EpilogueArgs Epilogue::backward_args(const Operands& operands) const {
@@ -288,20 +308,22 @@ EpilogueArgs Epilogue::backward_args(const Operands& operands) const {
   args.input = spec_.pool > 1 ? saved<void>(operands, saved_.pooled) : operands.input;
   args.argmax = saved<std::uint8_t>(operands, saved_.argmax);
   args.source = saved<void>(operands, saved_.preactivation);
+  if (normalises_batch()) args.samples = valid_samples(operands);
   if (needs_.backward_reads_output) args.source = operands.output;
   args.output_gradient = operands.output_gradient;
   return args;
 }
 
 // The gradient's factors per group, and the sums over all groups.
-void Epilogue::gradient_factors(double* workspace, const Statistics& statistics) const {
+void Epilogue::gradient_factors(int samples, double* workspace, const Statistics& statistics) const {
+  const int groups = groups_of(samples);
   const std::int64_t pixels = std::int64_t{args_.pooled_height} * args_.pooled_width;
   const double* sums = workspace;
   double *scale_gradient = workspace + sums_count(), *shift_gradient = scale_gradient + width_;
   double *gradient = shift_gradient + width_, *product = gradient + width_;
   std::fill_n(scale_gradient, kRows * width_, 0.0);
-  for (int group = 0; group < groups_; ++group) {
-    const int first = group * args_.group_size, end = group_end(group);
+  for (int group = 0; group < groups; ++group) {
+    const int first = group * args_.group_size, end = group_end(group, samples);
     const double count = static_cast<double>((end - first) * pixels);
     std::fill_n(gradient, width_, 0.0);
     std::fill_n(product, width_, 0.0);
@@ -337,7 +359,7 @@ void Epilogue::backward_begin(const Operands& operands) {
   args.sums = static_cast<double*>(operands.workspace);
   args.keep_gradient = spec_.input_gradient || (spec_.residual && spec_.residual_gradient);
   kernels_.backward_sums(args);
-  gradient_factors(args.sums, values);
+  gradient_factors(args.samples, args.sums, values);
 }
 
 void Epilogue::backward_weights(const Operands& operands) {
@@ -368,6 +390,8 @@ void Epilogue::backward_data(const Operands& operands) {
     args.source = args.input;  // nothing between the pooled tensor and the activation
   }
   kernels_.backward_apply(args);
+  zero_padding(args.input_gradient, input_bytes_, args.samples);
+  zero_padding(args.residual_gradient, pooled_bytes_, args.samples);
 }
 
 }  // namespace
