@@ -36,6 +36,18 @@ void add_gradient(int batch, const Extent& extent, void* a, const void* b, const
   });
 }
 
+void add(float* a, const float* b, std::size_t count, const Context& context) {
+  for_parts(static_cast<std::int64_t>(count), context.threads, [&](int, std::int64_t begin, std::int64_t end) {
+    context.kernels->arena.add_f32(a + begin, b + begin, end - begin);
+  });
+}
+
+void scale(float* a, float factor, std::size_t count, const Context& context) {
+  for_parts(static_cast<std::int64_t>(count), context.threads, [&](int, std::int64_t begin, std::int64_t end) {
+    context.kernels->arena.scale(a + begin, a + begin, factor, end - begin);
+  });
+}
+
 double sum_of_squares(const float* values, std::size_t count, const Context& context) {
   double sums[kParts];
   for_parts(static_cast<std::int64_t>(count), context.threads, [&](int part, std::int64_t begin, std::int64_t end) {

@@ -116,6 +116,11 @@ class CpuBackend final : public Backend {
   void add_gradient(int batch, const Extent& extent, void* a, const void* b) override {
     cpu::add_gradient(batch, extent, a, b, context_);
   }
+  void add(float* a, const float* b, std::size_t count) override { cpu::add(a, b, count, context_); }
+  void scale(float* a, float factor, std::size_t count) override { cpu::scale(a, factor, count, context_); }
+  double sum_of_squares(const float* values, std::size_t count) override {
+    return cpu::sum_of_squares(values, count, context_);
+  }
   void clip_factor(const float* gradients, std::size_t count, float limit, float* factor, float* norm) override {
     cpu::clip_factor(gradients, count, limit, factor, norm, context_);
   }
