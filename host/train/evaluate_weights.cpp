@@ -37,7 +37,7 @@ WeightsEvaluation evaluate_weights(const EvaluateOptions& options, RunConfig con
   const DeviceSet test(backend, data.test);
   const int views = options.views.value_or(info.views);
   Evaluator evaluator(backend, *self, model, options.evaluation_batch.value_or(info.evaluation_batch), views,
-                      pixel_scale(info.mean, info.deviation, model.shapes.input.channels));
+                      pixel_scale(info.mean, info.deviation, model.shapes.input.channels), data.test.count());
   if (!options.logits.empty()) {
     const std::vector<float> logits = evaluator.logits(weights, test);
     const std::vector<std::int64_t> labels(data.test.labels.begin(), data.test.labels.end());

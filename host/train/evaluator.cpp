@@ -2,16 +2,17 @@
 #include "train/evaluator.hpp"
 
 #include <algorithm>
+#include <numeric>
+#include <span>
+
+#include "convoy/error.hpp"
 
 namespace convoy {
-namespace {
 
-struct EvaluationControl {
-  StepRow row;
+// Of one batch.
+struct Evaluator::BatchSums {
   LossSums viewed, plain;
 };
-
-}  // namespace
 
 std::vector<WeightedView> test_views(int views) {
   if (views == 1) return {{{}, 1.0F}};
@@ -25,7 +26,7 @@ std::vector<WeightedView> test_views(int views) {
 }
 
 Evaluator::Evaluator(Backend& backend, Communicator& communicator, const Model& model, int batch, int views,
-                     const PixelScale& pixels)
+                     const PixelScale& pixels, std::size_t most_images)
     : backend_(backend),
       communicator_(communicator),
       model_(model),
@@ -36,7 +37,8 @@ Evaluator::Evaluator(Backend& backend, Communicator& communicator, const Model& 
       weight_copies_(backend.allocate(program_.weight_copy_bytes(), "compute copies of the evaluation")),
       activations_(backend.allocate(program_.activation_bytes(), "activations of the evaluation")),
       pixels_(backend.allocate(2 * pixels.scale.size() * sizeof(float), "pixel scale")),
-      sums_(backend.allocate(sizeof(EvaluationControl), "sums of the evaluation")),
+      row_(backend.allocate(sizeof(StepRow), "row of the evaluation")),
+      sums_(backend.allocate((most_images + batch - 1) / batch * sizeof(BatchSums), "sums of the evaluation")),
       logits_(backend.allocate(static_cast<std::size_t>(batch) * model.shapes.classes * sizeof(float), "logits")) {
   backend_.upload(pixels_.data(), pixels.scale.data(), pixels.scale.size() * sizeof(float));
   backend_.upload(pixels_.floats() + pixels.scale.size(), pixels.offset.data(), pixels.offset.size() * sizeof(float));
@@ -54,20 +56,19 @@ void Evaluator::forward(const DeviceSet& set, const View& view) {
                           .augmentation = {},
                           .view = view,
                           .output = program_.input(),
-                          .row = &static_cast<EvaluationControl*>(sums_.data())->row});
+                          .row = static_cast<StepRow*>(row_.data())});
   program_.forward();
 }
 
-// Calls per_batch(row) for this rank's batches, with the row uploaded.
+// Calls per_batch(row, number of the batch) for this rank's batches, with the row uploaded.
 template <typename PerBatch>
 void Evaluator::run_batches(const Weights& weights, const DeviceSet& set, int rank, int ranks,
                             const PerBatch& per_batch) {
-  auto* control = static_cast<EvaluationControl*>(sums_.data());
   program_.bind({.activations = activations_.at(0),
                  .weight_copies = weight_copies_.at(0),
                  .weights = weights_.data(),
                  .gradients = nullptr,
-                 .row = &control->row,
+                 .row = static_cast<StepRow*>(row_.data()),
                  .order = set.source().order});
   weights_.copy_from(weights);
   program_.refresh_weight_copies();
@@ -77,17 +78,18 @@ void Evaluator::run_batches(const Weights& weights, const DeviceSet& set, int ra
     StepRow row;
     row.first = static_cast<std::int32_t>(first);
     row.count = static_cast<std::int32_t>(std::min(batch, count - first));
-    backend_.upload(&control->row, &row, sizeof row);
-    per_batch(row);
+    backend_.upload(row_.data(), &row, sizeof row);
+    per_batch(row, first / batch);
   }
 }
 
 Evaluation Evaluator::evaluate(const Weights& weights, const DeviceSet& set) {
-  auto* control = static_cast<EvaluationControl*>(sums_.data());
-  backend_.zero(&control->viewed, sizeof(LossSums));
-  backend_.zero(&control->plain, sizeof(LossSums));
+  const std::size_t batches = (set.count() + program_.batch() - 1) / program_.batch();
+  auto* sums = static_cast<BatchSums*>(sums_.data());
+  CONVOY_CHECK(batches * sizeof(BatchSums) <= sums_.bytes(), "an evaluation of {} images was not planned", set.count());
+  backend_.zero(sums, batches * sizeof(BatchSums));
   const std::size_t values = static_cast<std::size_t>(program_.batch()) * model_.shapes.classes;
-  const auto add_loss = [&](const float* logits, LossSums* sums) {
+  const auto add_loss = [&](const float* logits, LossSums* to) {
     backend_.softmax_cross_entropy({.logits = logits,
                                     .source = set.source(),
                                     .rows = program_.batch(),
@@ -95,34 +97,43 @@ Evaluation Evaluator::evaluate(const Weights& weights, const DeviceSet& set) {
                                     .logit_scale = program_.network().logit_scale,
                                     .smoothing = 0,
                                     .gradient = nullptr,
-                                    .sums = sums,
-                                    .row = &control->row});
+                                    .sums = to,
+                                    .row = static_cast<StepRow*>(row_.data())});
   };
-  run_batches(weights, set, communicator_.rank(), communicator_.size(), [&](const StepRow&) {
+  run_batches(weights, set, communicator_.rank(), communicator_.size(), [&](const StepRow&, std::int64_t batch) {
     for (std::size_t view = 0; view < views_.size(); ++view) {
       forward(set, views_[view].view);
-      if (view == 0) add_loss(program_.logits(), &control->plain);  // the first view is the plain one
+      if (view == 0) add_loss(program_.logits(), &sums[batch].plain);  // the first view is the plain one
       backend_.accumulate_logits(program_.logits(), views_[view].weight, view == 0, values, logits_.floats());
     }
-    add_loss(logits_.floats(), &control->viewed);
+    add_loss(logits_.floats(), &sums[batch].viewed);
   });
+  std::vector<BatchSums> found(batches);
+  backend_.download(found.data(), sums, batches * sizeof(BatchSums));
+  return total(found);
+}
 
-  LossSums viewed, plain;
-  backend_.download(&viewed, &control->viewed, sizeof viewed);
-  backend_.download(&plain, &control->plain, sizeof plain);
-  std::int64_t counts[] = {viewed.samples, viewed.correct, plain.correct};
-  double losses[] = {viewed.loss};
+// Of all ranks' batches; those of other ranks are zero here.
+Evaluation Evaluator::total(std::span<const BatchSums> batches) {
+  std::vector<double> losses;
+  std::int64_t counts[3] = {};
+  for (const BatchSums& batch : batches) {
+    losses.push_back(batch.viewed.loss);
+    counts[0] += batch.viewed.samples;
+    counts[1] += batch.viewed.correct;
+    counts[2] += batch.plain.correct;
+  }
   communicator_.sum(std::span<std::int64_t>(counts));
-  communicator_.sum(std::span<double>(losses));
+  communicator_.sum(std::span<double>(losses));  // each has one rank's value and zeros: exact
   const auto samples = static_cast<double>(std::max<std::int64_t>(counts[0], 1));
-  return {losses[0] / samples, static_cast<double>(counts[1]) / samples, static_cast<double>(counts[2]) / samples,
-          counts[0]};
+  return {std::accumulate(losses.begin(), losses.end(), 0.0) / samples, static_cast<double>(counts[1]) / samples,
+          static_cast<double>(counts[2]) / samples, counts[0]};
 }
 
 std::vector<float> Evaluator::logits(const Weights& weights, const DeviceSet& set) {
   const std::size_t classes = model_.shapes.classes;
   std::vector<float> all(set.count() * classes);
-  run_batches(weights, set, 0, 1, [&](const StepRow& row) {
+  run_batches(weights, set, 0, 1, [&](const StepRow& row, std::int64_t) {
     forward(set, {});
     float* to = all.data() + static_cast<std::size_t>(row.first) * classes;
     backend_.download(to, program_.logits(), static_cast<std::size_t>(row.count) * classes * sizeof(float));

@@ -1,9 +1,11 @@
-// Accuracy and loss of weights on a labelled set. It has weights, copies and activations of its own: evaluating
-// changes no bit of training. Shared out over the ranks by batches; the counts are exact.
+// Accuracy and loss of weights on a labelled set. It has weights, copies and activations of its own: evaluating changes
+// no bit of training. Shared out over the ranks by batches, whose sums are added in one order, so that the figures are
+// the same for any number of ranks.
 #pragma once
 
 #include <memory>
 #include <optional>
+#include <span>
 #include <vector>
 
 #include "convoy/backend.hpp"
@@ -32,8 +34,9 @@ std::vector<WeightedView> test_views(int views);
 
 class Evaluator {
  public:
+  // For sets of up to `most_images`.
   Evaluator(Backend& backend, Communicator& communicator, const Model& model, int batch, int views,
-            const PixelScale& pixels);
+            const PixelScale& pixels, std::size_t most_images);
 
   Evaluation evaluate(const Weights& weights, const DeviceSet& set);
   // The plain view's logits [count, classes], logit scale included; one rank.
@@ -43,6 +46,8 @@ class Evaluator {
   template <typename PerBatch>
   void run_batches(const Weights& weights, const DeviceSet& set, int rank, int ranks, const PerBatch& per_batch);
   void forward(const DeviceSet& set, const View& view);
+  struct BatchSums;
+  Evaluation total(std::span<const BatchSums> batches);
 
   Backend& backend_;
   Communicator& communicator_;
@@ -50,7 +55,7 @@ class Evaluator {
   std::vector<WeightedView> views_;
   Program program_;
   Weights weights_;  // the evaluation's own
-  Arena weight_copies_, activations_, pixels_, sums_, logits_;
+  Arena weight_copies_, activations_, pixels_, row_, sums_, logits_;
 };
 
 }  // namespace convoy
