@@ -11,15 +11,22 @@ class SelfCommunicator final : public Communicator {
   int size() const override { return 1; }
   void attach(const Arena&) override {}
   void broadcast(FloatRange, int) override {}
-  Pending average(FloatRange) override { return {++collectives_}; }
+  Pending average(FloatRange range) override {
+    cost_.bytes += static_cast<std::int64_t>(range.count * sizeof(float));
+    return {static_cast<std::uint64_t>(++cost_.collectives)};
+  }
   void join(Pending) override {}
   void sum(std::span<std::int64_t>) override {}
   void sum(std::span<double>) override {}
   MinMax min_max(std::uint64_t value) override { return {value, value}; }
+  std::vector<std::string> gather(const std::string& text) override { return {text}; }
+  CommunicationCost cost() const override { return cost_; }
   std::unique_ptr<Communicator> split(int) override { return make_self_communicator(); }
+  std::unique_ptr<Communicator> split_by_host() override { return make_self_communicator(); }
+  void abort(int) noexcept override {}
 
  private:
-  std::uint64_t collectives_ = 0;
+  CommunicationCost cost_;
 };
 
 }  // namespace

@@ -6,7 +6,9 @@
 #include <cstdint>
 #include <memory>
 #include <span>
+#include <string>
 #include <string_view>
+#include <vector>
 
 #include "convoy/backend.hpp"
 
@@ -25,6 +27,14 @@ struct Pending {
 
 struct MinMax {
   std::uint64_t least = 0, most = 0;
+};
+
+// What the collectives of this rank have cost so far.
+struct CommunicationCost {
+  std::int64_t collectives = 0;  // over arenas; small host sums are not counted
+  std::int64_t bytes = 0;        // of those arenas
+  double seconds = 0;            // from the start of each to its completion
+  double exposed_seconds = 0;    // of these, how long the rank waited in join
 };
 
 class Communicator {
@@ -53,9 +63,18 @@ class Communicator {
   virtual void sum(std::span<std::int64_t> values) = 0;
   virtual void sum(std::span<double> values) = 0;
   virtual MinMax min_max(std::uint64_t value) = 0;  // equal where all ranks agree
+  // Every rank's text, in the order of ranks.
+  virtual std::vector<std::string> gather(const std::string& text) = 0;
+
+  virtual CommunicationCost cost() const = 0;
 
   // Ranks of one colour, ordered by rank.
   virtual std::unique_ptr<Communicator> split(int colour) = 0;
+  // Ranks that share this one's host.
+  virtual std::unique_ptr<Communicator> split_by_host() = 0;
+
+  // Ends every other rank of the job at once; returns where there is no other. Safe after a failure.
+  virtual void abort(int exit_code) noexcept = 0;
 };
 
 // The baseline: one rank, nothing to say.

@@ -1,0 +1,164 @@
+// Collectives over host arenas, in place, as non-blocking MPI operations on the MPI thread.
+#include "mpi/mpi_communicator.hpp"
+
+#include <mpi.h>
+
+#include <array>
+#include <chrono>
+#include <limits>
+#include <map>
+#include <string_view>
+#include <utility>
+
+#include "convoy/error.hpp"
+#include "mpi/mpi_thread.hpp"
+
+namespace convoy {
+namespace {
+
+int count_of(std::size_t count) {
+  CONVOY_CHECK(count <= std::size_t{std::numeric_limits<int>::max()}, "a collective over {} values: MPI counts to {}",
+               count, std::numeric_limits<int>::max());
+  return static_cast<int>(count);
+}
+
+class MpiCommunicator final : public Communicator {
+ public:
+  // `group` is MPI_COMM_WORLD, or freed in the end.
+  MpiCommunicator(std::shared_ptr<MpiThread> thread, MPI_Comm group) : thread_(std::move(thread)), group_(group) {
+    thread_->run([this] {
+      check_mpi(MPI_Comm_rank(group_, &rank_), "MPI_Comm_rank");
+      check_mpi(MPI_Comm_size(group_, &size_), "MPI_Comm_size");
+    });
+  }
+  ~MpiCommunicator() override {
+    if (group_ != MPI_COMM_WORLD) thread_->run([this] { MPI_Comm_free(&group_); });
+  }
+
+  std::string_view kind() const override { return "mpi"; }
+  int rank() const override { return rank_; }
+  int size() const override { return size_; }
+  void attach(const Arena&) override {}
+
+  void broadcast(FloatRange range, int root) override {
+    const int count = count_of(range.count);
+    thread_->wait(thread_->start([=, this] {
+      MPI_Request request = MPI_REQUEST_NULL;
+      check_mpi(MPI_Ibcast(range.data, count, MPI_FLOAT, root, group_, &request), "MPI_Ibcast");
+      return request;
+    }));
+  }
+
+  Pending average(FloatRange range) override {
+    const int count = count_of(range.count);
+    ++cost_.collectives;
+    cost_.bytes += static_cast<std::int64_t>(range.count * sizeof(float));
+    const auto number = static_cast<std::uint64_t>(cost_.collectives);
+    pending_[number] = start_sum(range.data, count, MPI_FLOAT, MPI_SUM);
+    return {number};
+  }
+
+  void join(Pending pending) override {
+    const auto found = pending_.find(pending.number);
+    CONVOY_CHECK(found != pending_.end(), "collective #{} was joined before, or never started", pending.number);
+    const MpiThread::Handle handle = found->second;
+    pending_.erase(found);
+    const auto begun = std::chrono::steady_clock::now();
+    thread_->wait(handle);
+    cost_.exposed_seconds += std::chrono::duration<double>(std::chrono::steady_clock::now() - begun).count();
+    cost_.seconds += thread_->seconds(handle);
+  }
+
+  void sum(std::span<std::int64_t> values) override {
+    thread_->wait(start_sum(values.data(), count_of(values.size()), MPI_INT64_T, MPI_SUM));
+  }
+  void sum(std::span<double> values) override {
+    thread_->wait(start_sum(values.data(), count_of(values.size()), MPI_DOUBLE, MPI_SUM));
+  }
+  MinMax min_max(std::uint64_t value) override {
+    std::array<std::uint64_t, 2> most = {value, ~value};
+    thread_->wait(start_sum(most.data(), 2, MPI_UINT64_T, MPI_MAX));
+    return {~most[1], most[0]};
+  }
+
+  std::vector<std::string> gather(const std::string& text) override {
+    std::vector<std::int64_t> lengths(static_cast<std::size_t>(size_));
+    lengths[static_cast<std::size_t>(rank_)] = static_cast<std::int64_t>(text.size());
+    sum(std::span<std::int64_t>(lengths));
+    std::vector<int> counts, offsets;
+    int total = 0;
+    for (const std::int64_t length : lengths) {
+      counts.push_back(static_cast<int>(length));
+      offsets.push_back(total);
+      total += counts.back();
+    }
+    std::string all(static_cast<std::size_t>(total), ' ');
+    thread_->wait(thread_->start([&] {
+      MPI_Request request = MPI_REQUEST_NULL;
+      check_mpi(MPI_Iallgatherv(text.data(), static_cast<int>(text.size()), MPI_CHAR, all.data(), counts.data(),
+                                offsets.data(), MPI_CHAR, group_, &request),
+                "MPI_Iallgatherv");
+      return request;
+    }));
+    std::vector<std::string> texts;
+    for (int r = 0; r < size_; ++r) texts.push_back(all.substr(offsets[r], counts[r]));
+    return texts;
+  }
+
+  CommunicationCost cost() const override { return cost_; }
+
+  std::unique_ptr<Communicator> split(int colour) override {
+    return new_group(
+        [&](MPI_Comm* group) { check_mpi(MPI_Comm_split(group_, colour, rank_, group), "MPI_Comm_split"); });
+  }
+  std::unique_ptr<Communicator> split_by_host() override {
+    return new_group([&](MPI_Comm* group) {
+      check_mpi(MPI_Comm_split_type(group_, MPI_COMM_TYPE_SHARED, rank_, MPI_INFO_NULL, group), "MPI_Comm_split_type");
+    });
+  }
+
+  void abort(int exit_code) noexcept override { thread_->abort(exit_code); }
+
+ private:
+  MpiThread::Handle start_sum(void* values, int count, MPI_Datatype type, MPI_Op operation) {
+    return thread_->start([=, this] {
+      MPI_Request request = MPI_REQUEST_NULL;
+      check_mpi(MPI_Iallreduce(MPI_IN_PLACE, values, count, type, operation, group_, &request), "MPI_Iallreduce");
+      return request;
+    });
+  }
+
+  template <typename Split>
+  std::unique_ptr<Communicator> new_group(const Split& split) {
+    MPI_Comm group = MPI_COMM_NULL;
+    thread_->run([&] { split(&group); });
+    return std::make_unique<MpiCommunicator>(thread_, group);
+  }
+
+  std::shared_ptr<MpiThread> thread_;
+  MPI_Comm group_;
+  int rank_ = 0, size_ = 1;
+  std::map<std::uint64_t, MpiThread::Handle> pending_;  // by the collective's number
+  CommunicationCost cost_;
+};
+
+}  // namespace
+
+std::unique_ptr<Communicator> make_mpi_communicator(const Launch& launch) {
+  auto world = std::make_unique<MpiCommunicator>(std::make_shared<MpiThread>(), MPI_COMM_WORLD);
+  check_launch(launch, world->size());
+  return world;
+}
+
+std::string mpi_missing() { return ""; }
+
+std::string mpi_version() {
+  std::array<char, MPI_MAX_LIBRARY_VERSION_STRING> text{};
+  int length = 0;
+  if (MPI_Get_library_version(text.data(), &length) != MPI_SUCCESS) return "";
+  const std::string_view all(text.data(), static_cast<std::size_t>(length));
+  // "Open MPI v4.1.4, package: ..." and "MPICH Version:      4.0.2\n..."
+  return std::string(all.substr(0, all.find_first_of(",\n")));
+}
+
+}  // namespace convoy
