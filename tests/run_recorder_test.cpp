@@ -32,10 +32,10 @@ class RunRecorderTest : public testing::Test {
     facts.versions = {{"onednn", "2.6.3"}};
     recorder_.start(facts, "epochs = 5\n", "{\"epochs\":5}", {});
   }
-  Json summary() { return Json::parse(std::ifstream(recorder_.folder().file("summary.json"))); }
+  Json summary() { return Json::parse(std::ifstream(recorder_.folder()->file("summary.json"))); }
   std::vector<Json> rows() {
     std::vector<Json> found;
-    std::ifstream file(recorder_.folder().file("metrics.jsonl"));
+    std::ifstream file(recorder_.folder()->file("metrics.jsonl"));
     for (std::string line; std::getline(file, line);) found.push_back(Json::parse(line));
     return found;
   }
@@ -49,7 +49,7 @@ class RunRecorderTest : public testing::Test {
 
 TEST_F(RunRecorderTest, before_the_first_step_there_are_a_recipe_and_a_running_summary) {
   start();
-  std::ifstream recipe(recorder_.folder().file("recipe.toml"));
+  std::ifstream recipe(recorder_.folder()->file("recipe.toml"));
   std::string line;
   std::getline(recipe, line);
   EXPECT_EQ(line, "epochs = 5");
@@ -123,7 +123,7 @@ TEST_F(RunRecorderTest, a_failed_or_stopped_run_says_why) {
 
 TEST_F(RunRecorderTest, a_failure_is_reported_even_where_the_folder_is_gone) {
   start();
-  std::filesystem::remove_all(recorder_.folder().path());
+  std::filesystem::remove_all(recorder_.folder()->path());
   recorder_.fail("disk full");  // must not throw
 }
 

@@ -1,12 +1,20 @@
 // What the subcommands share.
 #include "cli/command.hpp"
 
+#include <fmt/format.h>
+
+#include <chrono>
+#include <cstdio>
 #include <filesystem>
+#include <new>
 #include <optional>
+#include <thread>
 
 #include "convoy/error.hpp"
 #include "data/locate.hpp"
 #include "io/did_you_mean.hpp"
+#include "io/host_info.hpp"
+#include "mpi/launch.hpp"
 
 namespace convoy {
 
@@ -45,6 +53,18 @@ std::string data_or_found(const std::string& path) {
   const std::optional<std::string> found = find_data();
   if (!found) fail_usage("{}", kNoData);
   return std::filesystem::absolute(*found).lexically_normal().string();  // recipe.toml must work anywhere
+}
+
+ExitCode report_error(const std::exception& error) {
+  constexpr std::chrono::seconds kFirstSpeaks{1};
+  const int process = launched_process();
+  if (process > 0) std::this_thread::sleep_for(kFirstSpeaks);
+  const bool is_memory = dynamic_cast<const std::bad_alloc*>(&error) != nullptr;
+  std::fflush(stdout);
+  fmt::print(stderr, "convoy: {}{}\n", process > 0 ? fmt::format("process {} on {}: ", process, host_name()) : "",
+             is_memory ? "out of memory: use a smaller --batch or fewer --threads" : error.what());
+  const auto* known = dynamic_cast<const Error*>(&error);
+  return known != nullptr ? known->code() : ExitCode::failed;
 }
 
 }  // namespace convoy

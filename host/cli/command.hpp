@@ -2,10 +2,12 @@
 #pragma once
 
 #include <CLI/CLI.hpp>
+#include <exception>
 #include <functional>
 #include <string>
 #include <vector>
 
+#include "convoy/error.hpp"
 #include "io/process_clock.hpp"
 
 namespace convoy {
@@ -26,6 +28,10 @@ Command add_eval(CLI::App& program, const CommandContext& context);
 Command add_info(CLI::App& program, const CommandContext& context);
 Command add_data(CLI::App& program, const CommandContext& context);
 Command add_bench(CLI::App& program, const CommandContext& context);
+
+// One line on stderr and the exit code that belongs to it. In a job of several processes others than the first name
+// themselves, after a second, in which the first ends them where all failed alike.
+ExitCode report_error(const std::exception& error);
 
 // A subcommand whose unknown arguments are refused by reject_unknown, with the nearest known option.
 CLI::App* add_command(CLI::App& program, const std::string& name, const std::string& summary,

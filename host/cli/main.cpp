@@ -1,9 +1,7 @@
 // The program: subcommands, and the one place that catches errors, prints them in one line and sets the exit code.
 #include <fmt/format.h>
 
-#include <cstdio>
 #include <exception>
-#include <new>
 
 #include "cli/command.hpp"
 #include "convoy/error.hpp"
@@ -48,23 +46,13 @@ int run(int argc, char** argv, const ProcessClock& clock) {
   return static_cast<int>(ExitCode::usage);
 }
 
-int report(const char* message, ExitCode code) {
-  std::fflush(stdout);
-  fmt::print(stderr, "convoy: {}\n", message);
-  return static_cast<int>(code);
-}
-
 }  // namespace
 
 int main(int argc, char** argv) {
   const ProcessClock clock;
   try {
     return run(argc, argv, clock);
-  } catch (const Error& error) {
-    return report(error.what(), error.code());
-  } catch (const std::bad_alloc&) {
-    return report("out of memory: use a smaller --batch or fewer --threads", ExitCode::failed);
   } catch (const std::exception& error) {
-    return report(error.what(), ExitCode::failed);
+    return static_cast<int>(report_error(error));
   }
 }

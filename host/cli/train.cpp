@@ -2,28 +2,58 @@
 #include "train/train.hpp"
 
 #include <cstdio>
+#include <cstdlib>
 #include <exception>
 #include <memory>
+#include <optional>
+#include <string>
 
 #include "cli/command.hpp"
 #include "cli/config_options.hpp"
 #include "convoy/error.hpp"
 #include "io/progress.hpp"
+#include "mpi/mpi_communicator.hpp"
+#include "mpi/placement.hpp"
 #include "train/run_context.hpp"
 
 namespace convoy {
 namespace {
 
+struct Workers {
+  std::unique_ptr<Communicator> communicator;
+  std::string line;  // for the user; often empty
+};
+
+// One, or those that the launcher started.
+Workers start_workers(const std::optional<Launch>& launch) {
+  if (!launch) return {make_self_communicator(), ""};
+  Workers workers{make_mpi_communicator(*launch), ""};
+  workers.line = bind_to_cores(*workers.communicator, *launch);
+  return workers;
+}
+
+// The others wait for this worker in a collective, so it may not just return.
+[[noreturn]] void end_job(const std::exception& error, Communicator& communicator) {
+  const ExitCode code = report_error(error);
+  communicator.abort(static_cast<int>(code));
+  std::_Exit(static_cast<int>(code));
+}
+
 int run(const ConfigOptions& options, const CommandContext& command) {
   RunConfig config = options.resolve();
   config.data = data_or_found(config.data);
+  const std::optional<Launch> launch = find_launch();
   Progress progress(stdout);
-  RunContext context(command.clock, command.command_line, progress);
+  if (launch) progress.set_style(Progress::Style::lines);  // mpirun's terminal is none, whatever it says
+  const Workers workers = start_workers(launch);
+  RunContext context(command.clock, command.command_line, progress, workers.communicator->rank() == 0);
+  if (!workers.line.empty()) context.note(workers.line);
   try {
-    train(config, context);
+    train(config, *workers.communicator, context);
   } catch (const std::exception& error) {  // recorded in the run's folder, then on to main
     context.fail(error.what());
-    throw;
+    if (workers.communicator->size() == 1) throw;
+    end_job(error, *workers.communicator);
   }
   return static_cast<int>(ExitCode::done);
 }

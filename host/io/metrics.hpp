@@ -29,6 +29,15 @@ struct EpochMetrics {
   std::optional<double> train_accuracy;
   std::optional<double> test_loss, test_accuracy, test_accuracy_plain;
   std::optional<double> validation_loss, validation_accuracy;
+  std::optional<double> weight_distance;  // of the ranks before the last average: see RunResults
+};
+
+// What the collectives over arenas cost. A rank waits where it had nothing to compute until one was done.
+struct CommunicationResults {
+  std::int64_t collectives = 0, bytes = 0;  // of the first rank
+  double seconds = 0;                       // from the start of each to its completion
+  double exposed_seconds = 0;               // of these, what the first rank waited
+  double least_wait_seconds = 0, mean_wait_seconds = 0, most_wait_seconds = 0;  // over the ranks
 };
 
 // What a run found out; all but the fields of RunFacts.
@@ -45,6 +54,9 @@ struct RunResults {
   double evaluation_seconds = 0;  // all evaluations
   double images_per_second = 0;   // of train_seconds
   std::uint64_t peak_device_bytes = 0;
+  CommunicationResults communication;
+  // ||w_r - mean|| / ||mean||, root mean square over the ranks r, before the last average of weights.
+  std::optional<double> weight_distance;
 };
 
 // What is known before the first step.

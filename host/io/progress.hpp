@@ -32,6 +32,7 @@ class Progress {
   Progress& operator=(const Progress&) = delete;
   ~Progress();  // leaves no half-drawn line
 
+  void set_style(Style style) { style_ = style; }  // before begin
   void begin(const ProgressPlan& plan);
   void line(std::string_view text);  // above the bar
   void tick(std::int64_t images_seen);

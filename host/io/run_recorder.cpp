@@ -50,6 +50,7 @@ Json to_json(const EpochMetrics& row, double elapsed) {
   put(json, "test_accuracy_plain", row.test_accuracy_plain);
   put(json, "validation_loss", row.validation_loss);
   put(json, "validation_accuracy", row.validation_accuracy);
+  put(json, "weight_distance", row.weight_distance);
   return json;
 }
 
@@ -73,6 +74,18 @@ void put_times(Json& summary, const RunResults& results, double seconds) {
   summary["images_per_second"] = results.images_per_second;
   summary["peak_host_bytes"] = peak_host_bytes();
   summary["peak_device_bytes"] = results.peak_device_bytes;
+}
+
+void put_communication(Json& summary, const RunResults& results) {
+  const CommunicationResults& communication = results.communication;
+  summary["communication_seconds"] = communication.seconds;
+  summary["exposed_communication_seconds"] = communication.exposed_seconds;
+  summary["wait_seconds"] = {{"least", communication.least_wait_seconds},
+                             {"mean", communication.mean_wait_seconds},
+                             {"most", communication.most_wait_seconds}};
+  summary["collectives"] = communication.collectives;
+  summary["bytes_sent"] = communication.bytes;
+  put(summary, "weight_distance", results.weight_distance);
 }
 
 void put_facts(Json& summary, const RunFacts& facts) {
@@ -99,8 +112,8 @@ void put_build(Json& summary, const RunFacts& facts) {
 
 }  // namespace
 
-RunRecorder::RunRecorder(RunFolder folder, std::vector<std::string> command_line, const ProcessClock& clock,
-                         Progress& progress)
+RunRecorder::RunRecorder(std::optional<RunFolder> folder, std::vector<std::string> command_line,
+                         const ProcessClock& clock, Progress& progress)
     : folder_(std::move(folder)),
       command_line_(std::move(command_line)),
       clock_(clock),
@@ -111,22 +124,29 @@ void RunRecorder::start(const RunFacts& facts, const std::string& recipe_toml, c
                         const ProgressPlan& plan) {
   facts_ = facts;
   configuration_json_ = configuration_json;
-  folder_.write_text("recipe.toml", recipe_toml);
+  if (!folder_) return;
+  folder_->write_text("recipe.toml", recipe_toml);
   write_summary("running", "");
   progress_.begin(plan);
 }
 
-void RunRecorder::note(std::string_view line) { progress_.line(line); }
+void RunRecorder::note(std::string_view line) {
+  if (folder_) progress_.line(line);
+}
 
-void RunRecorder::tick(std::int64_t images_seen) { progress_.tick(images_seen); }
+void RunRecorder::tick(std::int64_t images_seen) {
+  if (folder_) progress_.tick(images_seen);
+}
 
 void RunRecorder::step(const StepMetrics& row) {
-  folder_.append_line("metrics.jsonl", dump(to_json(row, clock_.seconds())));
+  if (!folder_) return;
+  folder_->append_line("metrics.jsonl", dump(to_json(row, clock_.seconds())));
   progress_.step(row);
 }
 
 void RunRecorder::epoch(const EpochMetrics& row) {
-  folder_.append_line("metrics.jsonl", dump(to_json(row, clock_.seconds())));
+  if (!folder_) return;
+  folder_->append_line("metrics.jsonl", dump(to_json(row, clock_.seconds())));
   progress_.epoch(row);
 }
 
@@ -135,13 +155,15 @@ void RunRecorder::finish(const RunResults& results) { end("done", "", results); 
 void RunRecorder::stop(const RunResults& results, const std::string& reason) { end("stopped", reason, results); }
 
 void RunRecorder::end(const std::string& state, const std::string& reason, const RunResults& results) {
+  if (!folder_) return;
   results_ = results;
   write_summary(state, reason);
   progress_.end();
-  progress_.line(final_table(facts_, results_, clock_.seconds(), folder_.path().string()));
+  progress_.line(final_table(facts_, results_, clock_.seconds(), folder_->path().string()));
 }
 
 void RunRecorder::fail(const std::string& reason) noexcept {
+  if (!folder_) return;
   try {
     progress_.end();
     write_summary("failed", reason);
@@ -156,6 +178,7 @@ void RunRecorder::write_summary(const std::string& state, const std::string& rea
   if (!reason.empty()) summary["reason"] = reason;
   put_results(summary, results_);
   put_times(summary, results_, clock_.seconds());
+  put_communication(summary, results_);
   put_facts(summary, facts_);
   summary["host"] = host_name();
   if (const std::optional<std::string> job = job_id()) summary["job_id"] = *job;
@@ -163,7 +186,7 @@ void RunRecorder::write_summary(const std::string& state, const std::string& rea
   summary["command_line"] = command_line_;
   put_build(summary, facts_);
   summary["configuration"] = configuration_json_.empty() ? Json::object() : Json::parse(configuration_json_);
-  folder_.write_text("summary.json", dump(summary, 2) + "\n");
+  folder_->write_text("summary.json", dump(summary, 2) + "\n");
 }
 
 }  // namespace convoy

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -16,8 +17,9 @@ namespace convoy {
 
 class RunRecorder {
  public:
-  // command_line: as typed, for summary.json.
-  RunRecorder(RunFolder folder, std::vector<std::string> command_line, const ProcessClock& clock, Progress& progress);
+  // command_line: as typed, for summary.json. Without a folder nothing is written: a rank that is not the first.
+  RunRecorder(std::optional<RunFolder> folder, std::vector<std::string> command_line, const ProcessClock& clock,
+              Progress& progress);
 
   // Before the first step: writes recipe.toml (the resolved configuration, as a recipe) and summary.json with
   // `state` running. `configuration` is the same as a JSON object for summary.json.
@@ -32,14 +34,14 @@ class RunRecorder {
   void stop(const RunResults& results, const std::string& reason);  // state stopped (--steps, a signal)
   void fail(const std::string& reason) noexcept;                    // state failed; never throws
 
-  const RunFolder& folder() const { return folder_; }
+  const RunFolder* folder() const { return folder_ ? &*folder_ : nullptr; }
   const ProcessClock& clock() const { return clock_; }
 
  private:
   void end(const std::string& state, const std::string& reason, const RunResults& results);
   void write_summary(const std::string& state, const std::string& reason);
 
-  RunFolder folder_;
+  std::optional<RunFolder> folder_;
   std::vector<std::string> command_line_;
   const ProcessClock& clock_;
   Progress& progress_;

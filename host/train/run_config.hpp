@@ -21,6 +21,7 @@ using ScheduleKind = Schedule::Kind;
 enum class LossReduction : std::uint8_t { mean, sum };
 enum class DeviceChoice : std::uint8_t { automatic, cpu, cuda };
 enum class Normalisation : std::uint8_t { dataset, unit };  // unit: x / 255
+enum class RateScaling : std::uint8_t { none, sqrt, linear };
 enum class LabelKind : std::uint8_t { fine, coarse };
 
 // Everything that may differ between parameter groups.
@@ -76,6 +77,11 @@ struct RunConfig {
 
   Augmentation augmentation;
   int views = 1;  // of a test image: 1 as it is, 2 with its mirror, 6 with mirror and shifts
+
+  std::string average;                         // see AveragingPolicy; empty: step, where there is more than one rank
+  int virtual_ranks = 1;                       // ranks that each worker holds and steps in turn
+  int batch_per_rank = 0;                      // 0: `batch` over all ranks; else `batch` becomes this times the ranks
+  RateScaling scale_rate = RateScaling::none;  // of all rates, where batch_per_rank makes another batch of it
 
   Precision precision = Precision::fp32;
   DeviceChoice device = DeviceChoice::automatic;

@@ -16,11 +16,14 @@ namespace convoy {
 
 class RunContext {
  public:
-  RunContext(const ProcessClock& clock, std::vector<std::string> command_line, Progress& progress)
-      : clock_(clock), command_line_(std::move(command_line)), progress_(progress) {}
+  // One rank of a run speaks and writes: the first.
+  RunContext(const ProcessClock& clock, std::vector<std::string> command_line, Progress& progress, bool speaks = true)
+      : clock_(clock), command_line_(std::move(command_line)), progress_(progress), speaks_(speaks) {}
 
   const ProcessClock& clock() const { return clock_; }
-  void note(std::string_view line) { progress_.line(line); }
+  void note(std::string_view line) {
+    if (speaks_) progress_.line(line);
+  }
 
   // Makes and locks the folder (config.out or the default), moves an old run aside with a line, writes recipe.toml
   // and the running summary. Call once, with the resolved configuration, before the first step.
@@ -33,6 +36,7 @@ class RunContext {
   const ProcessClock& clock_;
   std::vector<std::string> command_line_;
   Progress& progress_;
+  bool speaks_;
   std::optional<RunRecorder> recorder_;
 };
 

@@ -10,6 +10,7 @@
 
 #include "convoy/error.hpp"
 #include "io/did_you_mean.hpp"
+#include "train/averaging_policy.hpp"
 
 namespace convoy {
 namespace {
@@ -40,6 +41,10 @@ struct Words<Normalisation> {
 template <>
 struct Words<LabelKind> {
   static constexpr std::string_view all = "fine|coarse";
+};
+template <>
+struct Words<RateScaling> {
+  static constexpr std::string_view all = "none|sqrt|linear";
 };
 template <>
 struct Words<Flip> {
@@ -135,6 +140,8 @@ void set_views(RunConfig& config, std::string_view text) {
   config.views = views;
 }
 
+void set_average(RunConfig& config, std::string_view text) { config.average = AveragingPolicy::parse(text).text(); }
+
 void set_validation(RunConfig& config, std::string_view text) {
   double share = 0;
   parse(text, share);
@@ -204,6 +211,11 @@ constexpr RunOption kRunOptions[] = {
   {"contrast", OptionGroup::augmentation, real, "F", "random change of the factor 1", kFixed, AUGMENTATION(contrast), 0, 1},
   {"views", OptionGroup::augmentation, integer, "1|2|6", "of each test image: as it is; and mirrored; and shifted by a pixel", kFixed, &set_views, &get<RunConfig, &RunConfig::views>},
 
+  {"average", ranks, text, "POLICY", "what ranks average: never, end, epoch, every:K steps (weights), step (gradients), post-local:EPOCH,K, quadratic:C,K [step]", kFixed, &set_average, &get<RunConfig, &RunConfig::average>},
+  {"batch-per-rank", ranks, integer, "B", "images per step of each rank, instead of --batch; 0: --batch holds", kFixed, RUN(&RunConfig::batch_per_rank), 0, 1 << 20},
+  {"scale-rate", ranks, word, Words<RateScaling>::all, "all learning rates, by the batch of --batch-per-rank over --batch", kFixed, RUN(&RunConfig::scale_rate)},
+  {"virtual-ranks", ranks, integer, "N", "ranks that this process holds and steps in turn, to study averaging on one device", kFixed, RUN(&RunConfig::virtual_ranks), 1, 1024},
+
   {"evaluate-every", output, text, "E|end", "epochs between evaluations", kMayChange, &set_evaluate_every, &get_evaluate_every, 0, 1e6},
   {"log-every", output, integer, "K", "steps between rows of metrics.jsonl; 0: epochs only", kMayChange, RUN(&RunConfig::log_every), 0, kMost},
 
@@ -268,8 +280,8 @@ void set_checked(const OptionRow<Root>& row, Root& root, std::string_view value,
 }  // namespace
 
 std::string_view name(OptionGroup group) {
-  constexpr std::string_view kNames[] = {"Common",       "Data",   "Model",   "Optimizer and schedule",
-                                         "Augmentation", "Output", "Advanced"};
+  constexpr std::string_view kNames[] = {"Common",       "Data",  "Model",  "Optimizer and schedule",
+                                         "Augmentation", "Ranks", "Output", "Advanced"};
   return kNames[static_cast<std::size_t>(group)];
 }
 

@@ -12,7 +12,7 @@
 
 namespace convoy {
 
-enum class OptionGroup : std::uint8_t { common, data, model, optimizer, augmentation, output, advanced };
+enum class OptionGroup : std::uint8_t { common, data, model, optimizer, augmentation, ranks, output, advanced };
 std::string_view name(OptionGroup group);  // "Data"
 
 // How a recipe holds it: "text", 3, 0.1, true. A `word` is one of the placeholder's words.

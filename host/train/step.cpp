@@ -94,7 +94,16 @@ void TrainStep::prepare(const std::vector<StepVariant>& variants) {
                             .gradients = gradients_.floats(),
                             .row = &control->row,
                             .order = source_.order});
-    prepared.recording.reset();
+  }
+  forget_recordings();
+}
+
+// They hold the addresses that were bound.
+void TrainStep::forget_recordings() {
+  for (auto& [variant, prepared] : prepared_) {
+    prepared.whole.reset();
+    prepared.gradients.reset();
+    prepared.update.reset();
   }
 }
 
@@ -104,14 +113,14 @@ void TrainStep::set_rows(const std::vector<StepRow>& rows) {
     backend_.wait();
     rows_ = {};
     rows_ = backend_.allocate(bytes, "rows of the steps");
-    for (auto& [variant, prepared] : prepared_) prepared.recording.reset();  // they hold the old address
+    forget_recordings();
   }
   backend_.upload(rows_.data(), rows.data(), bytes);
   const std::int32_t first = 0;
   backend_.upload(&static_cast<StepControl*>(control_.data())->cursor, &first, sizeof first);
 }
 
-void TrainStep::enqueue(Prepared& prepared) {
+void TrainStep::enqueue_gradients(Prepared& prepared) {
   auto* control = static_cast<StepControl*>(control_.data());
   Program& program = *prepared.program;
   const Extent& input = model_.shapes.input;
@@ -138,6 +147,10 @@ void TrainStep::enqueue(Prepared& prepared) {
                                   .sums = &control->sums,
                                   .row = &control->row});
   program.backward();
+}
+
+void TrainStep::enqueue_update(Prepared& prepared) {
+  auto* control = static_cast<StepControl*>(control_.data());
   const bool clips = config_.clip_norm > 0;
   if (clips) {
     backend_.clip_factor(gradients_.floats(), model_.layout.trainable_elements, static_cast<float>(config_.clip_norm),
@@ -152,7 +165,7 @@ void TrainStep::enqueue(Prepared& prepared) {
                                .row = &control->row});
 }
 
-void TrainStep::run(const StepVariant& variant) {
+TrainStep::Prepared& TrainStep::prepared_for(const StepVariant& variant) {
   const auto found = prepared_.find(variant);
   CONVOY_CHECK(found != prepared_.end(), "a step of {} rows was not planned", variant.batch);
   Prepared& prepared = found->second;
@@ -160,13 +173,37 @@ void TrainStep::run(const StepVariant& variant) {
     backend_.zero(gradients_.data(), gradients_.bytes());
     frozen_groups_ = variant.frozen_groups;
   }
-  if (prepared.copies_version != weights_.version()) prepared.program->refresh_weight_copies();
-  if (!prepared.recording) {
-    const bool is_full = variant.batch == prepared_.rbegin()->first.batch;
-    prepared.recording =
-        backend_.record(is_full ? StepKind::full : StepKind::last, [this, &prepared] { enqueue(prepared); });
+  if (prepared.copies_version != weights_.version()) {
+    prepared.program->refresh_weight_copies();
+    prepared.copies_version = weights_.version();
   }
-  prepared.recording->replay();
+  return prepared;
+}
+
+void TrainStep::replay(std::unique_ptr<Recording>& recording, const StepVariant& variant,
+                       const std::function<void()>& calls) {
+  const bool is_full = variant.batch == prepared_.rbegin()->first.batch;
+  if (!recording) recording = backend_.record(is_full ? StepKind::full : StepKind::last, calls);
+  recording->replay();
+}
+
+void TrainStep::run(const StepVariant& variant) {
+  Prepared& prepared = prepared_for(variant);
+  replay(prepared.whole, variant, [this, &prepared] {
+    enqueue_gradients(prepared);
+    enqueue_update(prepared);
+  });
+  weights_.touch();
+}
+
+void TrainStep::run_gradients(const StepVariant& variant) {
+  Prepared& prepared = prepared_for(variant);
+  replay(prepared.gradients, variant, [this, &prepared] { enqueue_gradients(prepared); });
+}
+
+void TrainStep::run_update(const StepVariant& variant) {
+  Prepared& prepared = prepared_.at(variant);
+  replay(prepared.update, variant, [this, &prepared] { enqueue_update(prepared); });
   weights_.touch();
 }
 

@@ -1,8 +1,10 @@
 // The training step, written once for every backend: augment, forward, loss, backward, update. Recorded once for each
-// kind (batch size, frozen groups) and replayed; what changes from step to step is read from device memory.
+// kind (batch size, frozen groups) and replayed, whole or as two halves between which gradients are averaged; what
+// changes from step to step is read from device memory.
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <memory>
 #include <set>
@@ -54,6 +56,9 @@ class TrainStep {
   // The rows of the coming steps, in order.
   void set_rows(const std::vector<StepRow>& rows);
   void run(const StepVariant& variant);
+  // The same in two halves: up to the gradients; then what the optimizer makes of them.
+  void run_gradients(const StepVariant& variant);
+  void run_update(const StepVariant& variant);
 
   LossSums take_sums();  // since the last call; waits
   const Moments& moments() const { return moments_; }
@@ -64,11 +69,15 @@ class TrainStep {
   struct Prepared {
     std::unique_ptr<Program> program;
     std::unique_ptr<Optimizer> optimizer;
-    std::unique_ptr<Recording> recording;
+    std::unique_ptr<Recording> whole, gradients, update;
     Arena weight_copies;
     std::uint64_t copies_version = 0;  // of the weights they were made from
   };
-  void enqueue(Prepared& prepared);
+  void forget_recordings();
+  Prepared& prepared_for(const StepVariant& variant);
+  void enqueue_gradients(Prepared& prepared);
+  void enqueue_update(Prepared& prepared);
+  void replay(std::unique_ptr<Recording>& recording, const StepVariant& variant, const std::function<void()>& calls);
 
   Backend& backend_;
   const Model& model_;

@@ -1,6 +1,7 @@
 // Puts the parts of a run together, in the order in which data flow.
 #include "train/train.hpp"
 
+#include <algorithm>
 #include <memory>
 #include <optional>
 #include <string>
@@ -12,9 +13,14 @@
 #include "data/split.hpp"
 #include "data/statistics.hpp"
 #include "nn/initialise.hpp"
+#include "train/agreement.hpp"
+#include "train/averager.hpp"
 #include "train/devices.hpp"
+#include "train/local_rank.hpp"
 #include "train/trainer.hpp"
 #include "train/weights_file.hpp"
+#include "train/workers.hpp"
+#include "train/world.hpp"
 
 namespace convoy {
 namespace {
@@ -74,15 +80,29 @@ RunFacts facts_of(const RunConfig& config, const Dataset& data, const Model& mod
   return facts;
 }
 
+// The first rank's, on all of them: broadcast, and proved equal.
+void set_first_weights(const std::vector<std::unique_ptr<LocalRank>>& ranks, Communicator& communicator,
+                       const std::vector<float>& values) {
+  Weights& first = ranks.front()->weights;
+  first.set(values);
+  communicator.broadcast({first.data(), first.layout().total_elements}, 0);
+  first.touch();
+  for (std::size_t local = 1; local < ranks.size(); ++local) ranks[local]->weights.copy_from(first);
+  for (const auto& rank : ranks) {
+    const Agreed item[] = {{"first weights", fmt::format("checksum {:016x}", rank->weights.checksum())}};
+    agree(communicator, item);
+  }
+}
+
 }  // namespace
 
-RunResults train(RunConfig config, RunContext& context) {
-  const std::unique_ptr<Communicator> communicator = make_self_communicator();
+RunResults train(RunConfig config, Communicator& communicator, RunContext& context) {
   ChosenDevice device = choose_device(config);
   Backend& backend = *device.backend;
   context.note(device.line);
   for (const std::string& warning : device.warnings) context.note(warning);
   for (const std::string& warning : config_warnings(config)) context.note(warning);
+  const World world{communicator.size(), config.virtual_ranks};
 
   Dataset data = load_dataset({.path = config.data, .coarse_labels = config.labels == LabelKind::coarse});
   const Sets sets = split_sets(data, config);
@@ -90,27 +110,38 @@ RunResults train(RunConfig config, RunContext& context) {
   const Model model = make_model(config.model, data.classes(), image.channels);
   check_image(model.network, image);
   for (const std::string& line : match_groups(config, model.layout.groups)) context.note(line);
-  const StepPlan plan(config, model.layout, sets.train.count(), communicator->rank(), communicator->size());
+  for (const std::string& line : resolve_ranks(config, world)) context.note(line);
+  check_agreement(communicator, config, data.checksum, model.layout);
+  const AveragingPolicy policy = AveragingPolicy::parse(config.average);
   const PixelStatistics seen = pixel_statistics(sets.train, config.normalisation);
   const PixelScale pixels = pixel_scale(seen.mean, seen.deviation, model.shapes.input.channels);
-  Weights weights(backend, model.layout, "weights");
-  weights.set(first_weights(model, config, sets.train, pixels, context));
-  communicator->broadcast({weights.data(), model.layout.total_elements}, 0);
 
   DeviceSet training(backend, sets.train);
   const DeviceSet test(backend, sets.test);
   std::optional<DeviceSet> validation;
   if (sets.validation.count() > 0) validation.emplace(backend, sets.validation);
-  TrainStep step(backend, model, config, weights, training.source(), image, pixels);
-  step.prepare(plan.variants());
-  Evaluator evaluator(backend, *communicator, model, config.evaluation_batch, config.views, pixels);
+  std::vector<std::unique_ptr<LocalRank>> ranks;
+  for (int local = 0; local < world.local; ++local) {
+    const StepPlan plan(config, model.layout, sets.train.count(), communicator.rank() * world.local + local,
+                        world.size());
+    ranks.push_back(std::make_unique<LocalRank>(backend, model, config, plan, training.source(), image, pixels));
+    ranks.back()->step.prepare(plan.variants());
+  }
+  const StepPlan& plan = ranks.front()->plan;  // what it says of the whole world
+  set_first_weights(ranks, communicator, first_weights(model, config, sets.train, pixels, context));
+  Averager averager(backend, communicator, policy, ranks);
+  Evaluator evaluator(backend, communicator, model, config.evaluation_batch, config.views, pixels,
+                      std::max(sets.test.count(), sets.validation.count()));
 
-  RunRecorder& recorder = context.open(config, facts_of(config, data, model, backend.info(), communicator->size()),
+  if (world.size() > 1) context.note(workers_table(communicator, world, config, backend.info()));
+  RunRecorder& recorder = context.open(config, facts_of(config, data, model, backend.info(), world.size()),
                                        {.images = plan.images(), .first = 0, .epochs = config.epochs});
-  Trainer trainer({backend, *communicator, config, plan, weights, step, evaluator, training, test,
+  Trainer trainer({backend, communicator, config, ranks, averager, evaluator, training, test,
                    validation ? &*validation : nullptr, recorder});
   const RunResults results = trainer.run();
-  save_weights(recorder.folder().file("weights.safetensors"), model.layout, weights.values(),
+  const Weights& averaged = averager.averaged();
+  if (recorder.folder() == nullptr) return results;
+  save_weights(recorder.folder()->file("weights.safetensors"), model.layout, averaged.values(),
                {.network = bound_text(model.network, data.classes(), image.channels),
                 .mean = seen.mean,
                 .deviation = seen.deviation,

@@ -1,8 +1,10 @@
 // The loop itself.
 #include "train/trainer.hpp"
 
+#include <algorithm>
 #include <chrono>
 #include <cmath>
+#include <numeric>
 #include <string_view>
 
 #include "convoy/error.hpp"
@@ -35,8 +37,7 @@ double per_second(double amount, double seconds) { return seconds > 0 ? amount /
 }  // namespace
 
 RunResults Trainer::run() {
-  const StepPlan& plan = parts_.plan;
-  const std::int64_t last_step = plan.last_step();
+  const std::int64_t last_step = plan().last_step();
   results_.startup_seconds = parts_.recorder.clock().seconds();
   for (int epoch = 0; results_.steps < last_step; ++epoch) {
     const double seconds_before = results_.train_seconds;
@@ -44,13 +45,13 @@ RunResults Trainer::run() {
     epoch_sums_ = {};
     train_epoch(epoch, last_step);
 
-    const bool is_whole = results_.steps % plan.steps_per_epoch() == 0;
+    const bool is_whole = results_.steps % plan().steps_per_epoch() == 0;
     if (is_whole) results_.epochs = epoch + 1;
     results_.train_loss = mean_loss(epoch_sums_);
     EpochMetrics row;
     row.epoch = epoch + 1;
     row.step = results_.steps;
-    row.learning_rate = plan.learning_rate(results_.steps - 1);
+    row.learning_rate = plan().learning_rate(results_.steps - 1);
     row.images_seen = results_.images_seen;
     row.train_seconds = results_.train_seconds;
     row.images_per_second =
@@ -58,24 +59,42 @@ RunResults Trainer::run() {
     row.train_loss = *results_.train_loss;
     row.train_accuracy =
         static_cast<double>(epoch_sums_.correct) / static_cast<double>(std::max<std::int64_t>(epoch_sums_.samples, 1));
+    row.weight_distance = parts_.averager.distance();
     evaluate_epoch(row, results_.steps == last_step);
     parts_.recorder.epoch(row);
   }
   results_.images_per_second = per_second(static_cast<double>(results_.images_seen), results_.train_seconds);
   results_.peak_device_bytes = parts_.backend.peak_allocated_bytes();
+  results_.weight_distance = parts_.averager.distance();
+  results_.communication = communication();
   return results_;
+}
+
+// Waits of all ranks: each fills its own place.
+CommunicationResults Trainer::communication() {
+  const CommunicationCost cost = parts_.communicator.cost();
+  std::vector<double> waits(static_cast<std::size_t>(parts_.communicator.size()));
+  waits[static_cast<std::size_t>(parts_.communicator.rank())] = cost.exposed_seconds;
+  parts_.communicator.sum(std::span<double>(waits));
+  const auto [least, most] = std::minmax_element(waits.begin(), waits.end());
+  return {.collectives = cost.collectives,
+          .bytes = cost.bytes,
+          .seconds = cost.seconds,
+          .exposed_seconds = cost.exposed_seconds,
+          .least_wait_seconds = *least,
+          .mean_wait_seconds = std::accumulate(waits.begin(), waits.end(), 0.0) / static_cast<double>(waits.size()),
+          .most_wait_seconds = *most};
 }
 
 void Trainer::train_epoch(int epoch, std::int64_t last_step) {
   const Stopwatch stopwatch;
   const double seconds_before = results_.train_seconds;
-  const StepPlan& plan = parts_.plan;
   parts_.training.set_order(epoch_order(parts_.config.seed, epoch, parts_.training.count()));
-  parts_.step.set_rows(plan.rows(epoch));
-  const std::int64_t end = std::min(last_step, (epoch + 1) * plan.steps_per_epoch());
+  for (const auto& rank : parts_.ranks) rank->step.set_rows(rank->plan.rows(epoch));
+  const std::int64_t end = std::min(last_step, (epoch + 1) * plan().steps_per_epoch());
   for (std::int64_t step = results_.steps; step < end; ++step) {
-    parts_.step.run(plan.variant(step));
-    results_.images_seen += plan.global_images(step);
+    parts_.averager.step(step);
+    results_.images_seen += plan().global_images(step);
     results_.steps = step + 1;
     results_.train_seconds = seconds_before + stopwatch.seconds();
     parts_.recorder.tick(results_.images_seen);
@@ -88,7 +107,8 @@ void Trainer::train_epoch(int epoch, std::int64_t last_step) {
 
 // The sums since the last call, over all ranks, into the epoch's and the row's.
 LossSums Trainer::collect() {
-  LossSums sums = parts_.step.take_sums();
+  LossSums sums;
+  for (const auto& rank : parts_.ranks) add(sums, rank->step.take_sums());
   std::int64_t counts[] = {sums.correct, sums.samples, sums.not_finite};
   double losses[] = {sums.loss};
   parts_.communicator.sum(std::span<std::int64_t>(counts));
@@ -106,7 +126,7 @@ void Trainer::log_step(std::int64_t step, int epoch) {
   StepMetrics row;
   row.step = step;
   row.epoch = epoch;
-  row.learning_rate = parts_.plan.learning_rate(step - 1);
+  row.learning_rate = plan().learning_rate(step - 1);
   row.images_seen = results_.images_seen;
   row.images_per_second =
       per_second(static_cast<double>(results_.images_seen - log_images_), results_.train_seconds - log_seconds_);
@@ -117,9 +137,9 @@ void Trainer::log_step(std::int64_t step, int epoch) {
   log_sums_ = {};
 }
 
-Evaluation Trainer::timed_evaluation(const DeviceSet& set) {
+Evaluation Trainer::timed_evaluation(const Weights& weights, const DeviceSet& set) {
   const Stopwatch stopwatch;
-  const Evaluation evaluation = parts_.evaluator.evaluate(parts_.weights, set);
+  const Evaluation evaluation = parts_.evaluator.evaluate(weights, set);
   results_.evaluation_seconds += stopwatch.seconds();
   CONVOY_CHECK(std::isfinite(evaluation.loss), "the loss of the evaluation is not a finite number after step {}: {}",
                results_.steps, kRemedy);
@@ -130,13 +150,15 @@ Evaluation Trainer::timed_evaluation(const DeviceSet& set) {
 void Trainer::evaluate_epoch(EpochMetrics& row, bool is_last) {
   const int every = parts_.config.evaluate_every;
   const bool is_due = is_last || (every > 0 && row.epoch % every == 0);
-  if (is_due && parts_.validation != nullptr) {
-    const Evaluation evaluation = timed_evaluation(*parts_.validation);
+  if (!is_due) return;
+  const Weights& averaged = parts_.averager.averaged();
+  if (parts_.validation != nullptr) {
+    const Evaluation evaluation = timed_evaluation(averaged, *parts_.validation);
     row.validation_loss = results_.validation_loss = evaluation.loss;
     row.validation_accuracy = results_.validation_accuracy = evaluation.accuracy;
   }
-  if (is_last || (is_due && parts_.validation == nullptr)) {
-    const Evaluation evaluation = timed_evaluation(parts_.test);
+  if (is_last || parts_.validation == nullptr) {
+    const Evaluation evaluation = timed_evaluation(averaged, parts_.test);
     row.test_loss = results_.test_loss = evaluation.loss;
     row.test_accuracy = results_.test_accuracy = evaluation.accuracy;
     row.test_accuracy_plain = results_.test_accuracy_plain = evaluation.accuracy_plain;

@@ -1,13 +1,13 @@
-// The loop over epochs and steps of one rank: replay, count, log, evaluate. It knows no device and no file format.
+// The loop over epochs and steps of one worker: replay, count, log, evaluate. It knows no device and no file format.
 #pragma once
 
 #include "convoy/backend.hpp"
 #include "convoy/communicator.hpp"
 #include "io/run_recorder.hpp"
+#include "train/averager.hpp"
 #include "train/evaluator.hpp"
-#include "train/plan.hpp"
+#include "train/local_rank.hpp"
 #include "train/run_config.hpp"
-#include "train/step.hpp"
 
 namespace convoy {
 
@@ -16,9 +16,8 @@ struct TrainerParts {
   Backend& backend;
   Communicator& communicator;
   const RunConfig& config;
-  const StepPlan& plan;
-  Weights& weights;
-  TrainStep& step;
+  std::vector<std::unique_ptr<LocalRank>>& ranks;
+  Averager& averager;
   Evaluator& evaluator;
   DeviceSet& training;
   const DeviceSet& test;
@@ -38,7 +37,9 @@ class Trainer {
   void evaluate_epoch(EpochMetrics& row, bool is_last);
   void log_step(std::int64_t step, int epoch);
   LossSums collect();
-  Evaluation timed_evaluation(const DeviceSet& set);
+  CommunicationResults communication();
+  Evaluation timed_evaluation(const Weights& weights, const DeviceSet& set);
+  const StepPlan& plan() const { return parts_.ranks.front()->plan; }  // what it says of the whole world
 
   TrainerParts parts_;
   RunResults results_;

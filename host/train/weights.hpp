@@ -33,7 +33,8 @@ class Weights {
     backend_->copy(data(), other.data(), bytes());
     touch();
   }
-  std::vector<float> values() const {  // waits
+  std::uint64_t checksum() const { return backend_->checksum(data(), bytes()); }  // waits
+  std::vector<float> values() const {                                             // waits
     std::vector<float> host(layout_->total_elements);
     backend_->download(host.data(), data(), bytes());
     return host;

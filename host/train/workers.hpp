@@ -1,0 +1,24 @@
+// The workers of a run as a user sees them, and what they must have in common.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "convoy/communicator.hpp"
+#include "train/run_config.hpp"
+#include "train/step.hpp"
+#include "train/world.hpp"
+
+namespace convoy {
+
+// One line a worker: ranks, host, device with threads, share of a step's images. All workers call it; the same text on
+// each.
+std::string workers_table(Communicator& communicator, const World& world, const RunConfig& config,
+                          const DeviceInfo& device);
+
+// Program, configuration, data and layout are the same on all workers, or Error on each of them: what differs where.
+void check_agreement(Communicator& communicator, const RunConfig& config, std::uint64_t data_checksum,
+                     const ParamLayout& layout);
+
+}  // namespace convoy
