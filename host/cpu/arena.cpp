@@ -36,9 +36,9 @@ void add_gradient(int batch, const Extent& extent, void* a, const void* b, const
   });
 }
 
-void add(float* a, const float* b, std::size_t count, const Context& context) {
+void add_scaled(float* a, float factor, const float* b, std::size_t count, const Context& context) {
   for_parts(static_cast<std::int64_t>(count), context.threads, [&](int, std::int64_t begin, std::int64_t end) {
-    context.kernels->arena.add_f32(a + begin, b + begin, end - begin);
+    context.kernels->arena.scale_add(a + begin, b + begin, factor, end - begin);
   });
 }
 

@@ -15,7 +15,7 @@ void add_gradient(int batch, const Extent&, void* a, const void* b, const Contex
 void clip_factor(const float* gradients, std::size_t count, float limit, float* factor, float* norm, const Context&);
 std::uint64_t checksum(const void* data, std::size_t bytes, const Context&);
 std::int64_t first_not_finite(const float* values, std::size_t count, const Context&);
-void add(float* a, const float* b, std::size_t count, const Context&);
+void add_scaled(float* a, float factor, const float* b, std::size_t count, const Context&);
 void scale(float* a, float factor, std::size_t count, const Context&);
 double sum_of_squares(const float* values, std::size_t count, const Context&);
 

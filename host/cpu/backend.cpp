@@ -116,7 +116,9 @@ class CpuBackend final : public Backend {
   void add_gradient(int batch, const Extent& extent, void* a, const void* b) override {
     cpu::add_gradient(batch, extent, a, b, context_);
   }
-  void add(float* a, const float* b, std::size_t count) override { cpu::add(a, b, count, context_); }
+  void add_scaled(float* a, float factor, const float* b, std::size_t count) override {
+    cpu::add_scaled(a, factor, b, count, context_);
+  }
   void scale(float* a, float factor, std::size_t count) override { cpu::scale(a, factor, count, context_); }
   double sum_of_squares(const float* values, std::size_t count) override {
     return cpu::sum_of_squares(values, count, context_);

@@ -179,7 +179,7 @@ class Lowering {
     if (is(next, LayerType::batch_normalisation)) {
       spec.normalise = true;
       spec.epsilon = layer(next).epsilon;
-      spec.statistics_momentum = layer(next).momentum;
+      spec.statistics_momentum = options_.batch_statistics ? 1.0F : layer(next).momentum;
       take();
     }
     if (is(next, LayerType::add)) {

@@ -52,6 +52,8 @@ struct LowerOptions {
   // place in the layout; only gradients go. Null: none.
   std::function<bool(const Parameter&)> frozen = {};
   int normalisation_group = 0;  // EpilogueSpec::group_size
+  // Running statistics become the batch's own, whatever the network says of their momentum.
+  bool batch_statistics = false;
 };
 
 LoweredNetwork lower(const Network&, const Shapes&, const ParamLayout&, const LowerOptions& = {});

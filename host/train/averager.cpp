@@ -1,83 +1,240 @@
-// First the sum of this worker's ranks, then one collective over the workers, then the mean back to each.
+// A world average is one collective over weights and statistics together; what else happens then follows from it.
 #include "train/averager.hpp"
 
+#include <algorithm>
 #include <cmath>
 #include <span>
 
-namespace convoy {
+#include "convoy/error.hpp"
 
-Averager::Averager(Backend& backend, Communicator& communicator, const AveragingPolicy& policy,
+namespace convoy {
+namespace {
+
+float* weights_of(LocalRank& rank) { return rank.weights.data(); }
+float* gradients_of(LocalRank& rank) { return rank.step.gradients(); }
+
+std::optional<AveragingPolicy> node_policy_of(const RunConfig& config) {
+  if (config.averaging.node.empty()) return std::nullopt;
+  return AveragingPolicy::parse(config.averaging.node);
+}
+
+void check(const RunConfig& config, const AveragingPolicy& policy) {
+  const AveragingSettings& settings = config.averaging;
+  const bool wants_weights = !settings.node.empty() || settings.outer != OuterKind::average || settings.delay > 0 ||
+                             settings.moments != MomentsRule::local;
+  if (policy.ever_averages_gradients() && wants_weights) {
+    fail_usage(
+        "--average {} averages gradients: --average-node, --outer, --moments and --average-delay are for policies that "
+        "average weights, such as every:4",
+        policy.text());
+  }
+  if (settings.delay > 0 && settings.outer != OuterKind::average) {
+    fail_usage("--average-delay {} and --outer do not go together: a late average has no step of its own",
+               settings.delay);
+  }
+}
+
+}  // namespace
+
+// w <- w + mean - sent, a step later.
+struct Averager::Late {
+  std::vector<Arena> sent;  // of every local rank
+  Arena mean;
+  Pending pending;
+  bool is_under_way = false;
+};
+
+Averager::Averager(Backend& backend, Communicator& communicator, const RunConfig& config,
                    std::vector<std::unique_ptr<LocalRank>>& ranks)
     : backend_(backend),
-      communicator_(communicator),
-      policy_(policy),
+      config_(config),
       ranks_(ranks),
-      world_size_(ranks.size() * static_cast<std::size_t>(communicator.size())) {
-  if (world_size_ > 1) averaged_.emplace(backend, ranks.front()->weights.layout(), "averaged weights");
+      layout_(ranks.front()->weights.layout()),
+      policy_(AveragingPolicy::parse(config.average)),
+      node_policy_(node_policy_of(config)),
+      world_(world_group(communicator, ranks)),
+      outer_(backend, config.averaging, ranks.front()->weights.data(), layout_.trainable_elements),
+      first_rank_(communicator.rank() * static_cast<int>(ranks.size())),
+      averaged_(backend, layout_, "averaged weights") {
+  check(config, policy_);
+  if (node_policy_) nodes_ = node_groups(communicator, ranks, config.averaging.node_size);
+  const std::size_t bytes = layout_.communicated_elements * sizeof(float);
+  if (config.averaging.delay > 0 && world_.size > 1) {
+    late_ = std::make_unique<Late>();
+    for (std::size_t r = 0; r < ranks.size(); ++r) late_->sent.push_back(backend.allocate(bytes, "weights sent"));
+    late_->mean = backend.allocate(bytes, "late average", Communicated::yes);
+  }
+  if (config.ema_decay > 0) {
+    for (const auto& rank : ranks) {
+      moving_averages_.push_back(backend.allocate(bytes, "moving average of the weights"));
+      backend.copy(moving_averages_.back().data(), rank->weights.data(), bytes);
+    }
+  }
 }
 
-// The first range becomes the mean over all ranks; one range a local rank.
-void Averager::mean_into_first(const std::vector<float*>& ranges, std::size_t count) {
-  float* mean = ranges.front();
-  for (std::size_t r = 1; r < ranges.size(); ++r) backend_.add(mean, ranges[r], count);
-  communicator_.join(communicator_.average({mean, count}));
-  backend_.scale(mean, 1.0F / static_cast<float>(world_size_), count);
-}
+Averager::~Averager() = default;
 
-void Averager::average(const std::vector<float*>& ranges, std::size_t count) {
-  mean_into_first(ranges, count);
-  for (std::size_t r = 1; r < ranges.size(); ++r) backend_.copy(ranges[r], ranges.front(), count * sizeof(float));
+PolicyStep Averager::policy_step(std::int64_t step, std::int64_t since_average) const {
+  const StepPlan& plan = ranks_.front()->plan;
+  return {.step = step,
+          .steps_per_epoch = plan.steps_per_epoch(),
+          .last_step = plan.last_step(),
+          .since_average = since_average,
+          .learning_rate = plan.learning_rate(step)};
 }
 
 void Averager::step(std::int64_t step) {
-  const StepPlan& plan = ranks_.front()->plan;
-  const StepVariant variant = plan.variant(step);
-  ++since_average_;
-  const Exchange exchange = policy_.at({.step = step,
-                                        .steps_per_epoch = plan.steps_per_epoch(),
-                                        .last_step = plan.last_step(),
-                                        .since_average = since_average_,
-                                        .learning_rate = plan.learning_rate(step)});
-  if (world_size_ == 1 || exchange != Exchange::gradients) {
-    for (const auto& rank : ranks_) rank->step.run(variant);
-  } else {
-    std::vector<float*> gradients;
-    for (const auto& rank : ranks_) {
-      rank->step.run_gradients(variant);
-      gradients.push_back(rank->step.gradients());
-    }
-    average(gradients, ranks_.front()->weights.layout().trainable_elements);
-    for (const auto& rank : ranks_) rank->step.run_update(variant);
+  const Exchange exchange = policy_.at(policy_step(step, ++since_average_));
+  const bool is_node_due =
+      node_policy_ && node_policy_->at(policy_step(step, ++since_node_average_)) != Exchange::nothing;
+  take_steps(ranks_.front()->plan.variant(step), exchange == Exchange::gradients);
+  finish_late_average();
+  if (exchange == Exchange::weights) {
+    average_world(step);
+  } else if (is_node_due) {
+    average_nodes();
   }
-  if (exchange == Exchange::weights) average_weights();
   if (exchange != Exchange::nothing) since_average_ = 0;
+  if (exchange != Exchange::nothing || is_node_due) since_node_average_ = 0;
+  update_moving_averages(step);
 }
 
-void Averager::average_weights() {
-  if (world_size_ == 1) return;
-  const ParamLayout& layout = ranks_.front()->weights.layout();
-  std::vector<float*> weights;
-  double squares[] = {0};  // summed over the ranks
-  for (const auto& rank : ranks_) {
-    weights.push_back(rank->weights.data());
-    squares[0] += backend_.sum_of_squares(rank->weights.data(), layout.trainable_elements);
-    rank->weights.touch();
+void Averager::take_steps(const StepVariant& variant, bool averages_gradients) {
+  if (!averages_gradients || world_.size == 1) {
+    for (const auto& rank : ranks_) rank->step.run(variant);
+    return;
   }
-  communicator_.sum(std::span<double>(squares));
-  average(weights, layout.communicated_elements);
-  // The mean of ||w_r - mean||^2 is the mean of ||w_r||^2 less ||mean||^2.
-  const double mean = backend_.sum_of_squares(weights.front(), layout.trainable_elements);
-  distance_ = std::sqrt(std::max(0.0, squares[0] / static_cast<double>(world_size_) - mean) / mean);
+  for (const auto& rank : ranks_) rank->step.run_gradients(variant);
+  average(backend_, world_, gradients_of, layout_.trainable_elements);
+  for (const auto& rank : ranks_) rank->step.run_update(variant);
 }
 
-const Weights& Averager::averaged() {
-  if (world_size_ == 1) return ranks_.front()->weights;
-  averaged_->copy_from(ranks_.front()->weights);
-  std::vector<float*> ranges = {averaged_->data()};
-  for (std::size_t r = 1; r < ranks_.size(); ++r) ranges.push_back(ranks_[r]->weights.data());
-  mean_into_first(ranges, averaged_->layout().communicated_elements);
-  averaged_->touch();
-  return *averaged_;
+void Averager::average_world(std::int64_t step) {
+  if (world_.size == 1) return;
+  const double mean_square = mean_square_of_weights();
+  const bool is_last = step + 1 == ranks_.front()->plan.last_step();
+  if (late_ && !is_last) {
+    start_late_average();
+    return;
+  }
+  float* first = ranks_.front()->weights.data();
+  finish_mean(backend_, world_, first, layout_.communicated_elements,
+              start_sum(backend_, world_, weights_of, layout_.communicated_elements));
+  // The mean of ||w_r - mean||^2 is the mean of ||w_r||^2 less ||mean||^2.
+  const double square_of_mean = backend_.sum_of_squares(first, layout_.trainable_elements);
+  distance_ = std::sqrt(std::max(0.0, mean_square - square_of_mean) / square_of_mean);
+  outer_.step(first, ranks_.front()->plan.learning_rate(step));
+  share_first(backend_, world_, weights_of, layout_.communicated_elements);
+  average_moments();
+  touch_all();
+}
+
+// Over all ranks, of the trainable weights. One rank's NaN must not become everyone's.
+double Averager::mean_square_of_weights() {
+  std::vector<double> squares(world_.size);
+  for (std::size_t r = 0; r < ranks_.size(); ++r) {
+    squares[static_cast<std::size_t>(first_rank_) + r] =
+        backend_.sum_of_squares(ranks_[r]->weights.data(), layout_.trainable_elements);
+  }
+  world_.workers->sum(std::span<double>(squares));
+  double sum = 0;
+  for (std::size_t rank = 0; rank < squares.size(); ++rank) {
+    CONVOY_CHECK(
+        std::isfinite(squares[rank]),
+        "rank {} has weights that are not finite numbers: a lower --learning-rate, or --clip-norm 1, helps most "
+        "often",
+        rank);
+    sum += squares[rank];
+  }
+  return sum / static_cast<double>(squares.size());
+}
+
+void Averager::average_nodes() {
+  for (const RankGroup& node : nodes_) {
+    if (node.size > 1) average(backend_, node, weights_of, layout_.communicated_elements);
+  }
+  touch_all();
+}
+
+void Averager::average_moments() {
+  for (const auto moments : {&Moments::first, &Moments::second}) {
+    const auto range = [moments](LocalRank& rank) { return (rank.step.moments().*moments)(); };
+    if (range(*ranks_.front()) == nullptr) continue;
+    if (config_.averaging.moments == MomentsRule::average) {
+      average(backend_, world_, range, layout_.trainable_elements);
+    } else if (config_.averaging.moments == MomentsRule::reset && moments == &Moments::first) {
+      for (const auto& rank : ranks_) backend_.zero(range(*rank), layout_.trainable_elements * sizeof(float));
+    }
+  }
+}
+
+void Averager::start_late_average() {
+  const std::size_t count = layout_.communicated_elements;
+  for (std::size_t r = 0; r < ranks_.size(); ++r) {
+    backend_.copy(late_->sent[r].data(), ranks_[r]->weights.data(), count * sizeof(float));
+    if (r == 0) {
+      backend_.copy(late_->mean.data(), late_->sent[r].data(), count * sizeof(float));
+    } else {
+      backend_.add_scaled(late_->mean.floats(), 1, late_->sent[r].floats(), count);
+    }
+  }
+  late_->pending = world_.workers->average({late_->mean.floats(), count});
+  late_->is_under_way = true;
+}
+
+void Averager::finish_late_average() {
+  if (!late_ || !late_->is_under_way) return;
+  late_->is_under_way = false;
+  const std::size_t count = layout_.communicated_elements;
+  finish_mean(backend_, world_, late_->mean.floats(), count, late_->pending);
+  for (std::size_t r = 0; r < ranks_.size(); ++r) {
+    float* change = late_->sent[r].floats();
+    backend_.scale(change, -1, count);
+    backend_.add_scaled(change, 1, late_->mean.floats(), count);
+    backend_.add_scaled(ranks_[r]->weights.data(), 1, change, count);
+  }
+  average_moments();
+  touch_all();
+}
+
+// A decay that grows with the steps, so that the first weights do not linger.
+void Averager::update_moving_averages(std::int64_t step) {
+  const double decay = std::min(config_.ema_decay, static_cast<double>(1 + step) / static_cast<double>(10 + step));
+  for (std::size_t r = 0; r < moving_averages_.size(); ++r) {
+    backend_.scale(moving_averages_[r].floats(), static_cast<float>(decay), layout_.communicated_elements);
+    backend_.add_scaled(moving_averages_[r].floats(), static_cast<float>(1 - decay), ranks_[r]->weights.data(),
+                        layout_.communicated_elements);
+  }
+}
+
+void Averager::touch_all() {
+  for (const auto& rank : ranks_) rank->weights.touch();
+}
+
+Weights& Averager::averaged() {
+  const std::size_t count = layout_.communicated_elements;
+  const auto source = [this](std::size_t r) {
+    return moving_averages_.empty() ? ranks_[r]->weights.data() : moving_averages_[r].floats();
+  };
+  averaged_.copy_from(ranks_.front()->weights);  // frozen tensors too
+  if (!moving_averages_.empty()) backend_.copy(averaged_.data(), source(0), count * sizeof(float));
+  for (std::size_t r = 1; r < ranks_.size(); ++r) backend_.add_scaled(averaged_.data(), 1, source(r), count);
+  if (world_.size > 1) {
+    finish_mean(backend_, world_, averaged_.data(), count, world_.workers->average({averaged_.data(), count}));
+  }
+  averaged_.touch();
+  return averaged_;
+}
+
+CommunicationCost Averager::cost() const {
+  CommunicationCost cost = world_.workers->cost();
+  if (nodes_.empty()) return cost;
+  const CommunicationCost inside = nodes_.front().workers->cost();  // a worker's nodes share one
+  cost.collectives += inside.collectives;
+  cost.bytes += inside.bytes;
+  cost.seconds += inside.seconds;
+  cost.exposed_seconds += inside.exposed_seconds;
+  return cost;
 }
 
 }  // namespace convoy

@@ -1,4 +1,4 @@
-// Averages gradients or weights over the ranks of a run, those of this worker and those elsewhere, as the policy says.
+// Averages gradients or weights over the ranks of a run, those of this worker and those elsewhere, as the policies say.
 // A world of W workers with L ranks each has W * L ranks; worker w holds w * L ... w * L + L - 1.
 #pragma once
 
@@ -10,37 +10,61 @@
 #include "convoy/communicator.hpp"
 #include "train/averaging_policy.hpp"
 #include "train/local_rank.hpp"
+#include "train/outer_optimizer.hpp"
+#include "train/rank_group.hpp"
+#include "train/run_config.hpp"
 
 namespace convoy {
 
 class Averager {
  public:
-  // `ranks` and the rest outlive it. Layouts are equal on all ranks.
-  Averager(Backend& backend, Communicator& communicator, const AveragingPolicy& policy,
+  // `ranks`, in the state of their first step, and the rest outlive it. Layouts are equal on all ranks. Throws
+  // UsageError where the configuration's policies do not go together.
+  Averager(Backend& backend, Communicator& communicator, const RunConfig& config,
            std::vector<std::unique_ptr<LocalRank>>& ranks);
+  ~Averager();
 
-  // One step of every local rank, with what the policy exchanges in it.
+  // One step of every local rank, with what the policies exchange in it.
   void step(std::int64_t step);
 
-  // The mean over all ranks, in memory of its own: what is evaluated and saved. Changes no bit of training.
-  const Weights& averaged();
+  // The mean over all ranks of their weights, or of their moving averages, in memory of its own: what is evaluated and
+  // saved, and may be changed before. Changes no bit of training.
+  Weights& averaged();
 
-  // ||w_r - mean|| / ||mean||, root mean square over the ranks, before the last averaging of weights.
+  // ||w_r - mean|| / ||mean||, root mean square over the ranks, before the last average of weights over the world.
   std::optional<double> distance() const { return distance_; }
 
+  CommunicationCost cost() const;
+
  private:
-  void mean_into_first(const std::vector<float*>& ranges, std::size_t count);
-  void average(const std::vector<float*>& ranges, std::size_t count);
-  void average_weights();
+  struct Late;  // an average under way
+
+  void take_steps(const StepVariant& variant, bool averages_gradients);
+  void average_world(std::int64_t step);
+  void average_nodes();
+  void average_moments();
+  double mean_square_of_weights();
+  void start_late_average();
+  void finish_late_average();
+  void update_moving_averages(std::int64_t step);
+  void touch_all();
+  PolicyStep policy_step(std::int64_t step, std::int64_t since_average) const;
 
   Backend& backend_;
-  Communicator& communicator_;
-  const AveragingPolicy& policy_;
+  const RunConfig& config_;
   std::vector<std::unique_ptr<LocalRank>>& ranks_;
-  std::size_t world_size_;
-  std::int64_t since_average_ = 0;
-  std::optional<Weights> averaged_;  // with more than one rank
+  const ParamLayout& layout_;
+  AveragingPolicy policy_;
+  std::optional<AveragingPolicy> node_policy_;
+  RankGroup world_;
+  std::vector<RankGroup> nodes_;
+  OuterOptimizer outer_;
+  int first_rank_;
+  std::int64_t since_average_ = 0, since_node_average_ = 0;
+  std::unique_ptr<Late> late_;
+  std::vector<Arena> moving_averages_;  // of every local rank; empty without --ema
   std::optional<double> distance_;
+  Weights averaged_;
 };
 
 }  // namespace convoy

@@ -116,6 +116,10 @@ Exchange AveragingPolicy::at(const PolicyStep& step) const {
 
 bool AveragingPolicy::ever_averages_gradients() const { return row_->exchange == Exchange::gradients; }
 
+bool AveragingPolicy::makes_local_steps() const {
+  return !ever_averages_gradients() && !(row_->name == "every" && values_.front() == 1);
+}
+
 std::string AveragingPolicy::warning() const { return std::string(row_->warning); }
 
 }  // namespace convoy

@@ -31,6 +31,8 @@ class AveragingPolicy {
   Exchange at(const PolicyStep& step) const;
   // Averages gradients in some step, so that steps run in halves.
   bool ever_averages_gradients() const;
+  // Ranks go apart between averages: more than one step, or no average at all.
+  bool makes_local_steps() const;
   // What a user should know of this choice, in one line; empty for most.
   std::string warning() const;
 

@@ -34,15 +34,12 @@ Evaluator::Evaluator(Backend& backend, Communicator& communicator, const Model& 
       program_(backend, lower(model.network, model.shapes, model.layout, {.mode = Mode::evaluate, .frozen = {}}),
                model.layout, batch, Mode::evaluate),
       weights_(backend, model.layout, "weights of the evaluation"),
+      pixels_(backend, pixels),
       weight_copies_(backend.allocate(program_.weight_copy_bytes(), "compute copies of the evaluation")),
       activations_(backend.allocate(program_.activation_bytes(), "activations of the evaluation")),
-      pixels_(backend.allocate(2 * pixels.scale.size() * sizeof(float), "pixel scale")),
       row_(backend.allocate(sizeof(StepRow), "row of the evaluation")),
       sums_(backend.allocate((most_images + batch - 1) / batch * sizeof(BatchSums), "sums of the evaluation")),
-      logits_(backend.allocate(static_cast<std::size_t>(batch) * model.shapes.classes * sizeof(float), "logits")) {
-  backend_.upload(pixels_.data(), pixels.scale.data(), pixels.scale.size() * sizeof(float));
-  backend_.upload(pixels_.floats() + pixels.scale.size(), pixels.offset.data(), pixels.offset.size() * sizeof(float));
-}
+      logits_(backend.allocate(static_cast<std::size_t>(batch) * model.shapes.classes * sizeof(float), "logits")) {}
 
 void Evaluator::forward(const DeviceSet& set, const View& view) {
   const Extent& input = model_.shapes.input;
@@ -50,8 +47,8 @@ void Evaluator::forward(const DeviceSet& set, const View& view) {
                           .image = set.image(),
                           .input = input,
                           .rows = program_.batch(),
-                          .scale = pixels_.floats(),
-                          .offset = pixels_.floats() + input.channels,
+                          .scale = pixels_.scale(),
+                          .offset = pixels_.offset(),
                           .mode = Mode::evaluate,
                           .augmentation = {},
                           .view = view,

@@ -55,7 +55,8 @@ class Evaluator {
   std::vector<WeightedView> views_;
   Program program_;
   Weights weights_;  // the evaluation's own
-  Arena weight_copies_, activations_, pixels_, row_, sums_, logits_;
+  DevicePixels pixels_;
+  Arena weight_copies_, activations_, row_, sums_, logits_;
 };
 
 }  // namespace convoy

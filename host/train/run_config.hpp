@@ -22,6 +22,8 @@ enum class LossReduction : std::uint8_t { mean, sum };
 enum class DeviceChoice : std::uint8_t { automatic, cpu, cuda };
 enum class Normalisation : std::uint8_t { dataset, unit };  // unit: x / 255
 enum class RateScaling : std::uint8_t { none, sqrt, linear };
+enum class OuterKind : std::uint8_t { average, slowmo, nesterov };
+enum class MomentsRule : std::uint8_t { local, average, reset };
 enum class LabelKind : std::uint8_t { fine, coarse };
 
 // Everything that may differ between parameter groups.
@@ -43,6 +45,16 @@ struct GroupSettings {
   std::int64_t warmup_steps = 0;
   double until_epoch = 0;  // the schedule ends there and the group is frozen afterwards; 0: the run's end
   bool operator==(const GroupSettings&) const = default;
+};
+
+// How weights are averaged, where the policy averages weights.
+struct AveragingSettings {
+  std::string node;   // policy inside a node, beside the world's own; empty: none
+  int node_size = 0;  // consecutive ranks that are a node; 0: those of a host
+  OuterKind outer = OuterKind::average;
+  double outer_learning_rate = -1, outer_momentum = -1;  // -1: what OuterOptimizer has for the kind
+  MomentsRule moments = MomentsRule::local;
+  int delay = 0;  // steps between an average's start and its use: 0 or 1
 };
 
 // What a recipe's table [groups.NAME] says; everything else is inherited from the run's own settings.
@@ -78,9 +90,13 @@ struct RunConfig {
   Augmentation augmentation;
   int views = 1;  // of a test image: 1 as it is, 2 with its mirror, 6 with mirror and shifts
 
-  std::string average;                         // see AveragingPolicy; empty: step, where there is more than one rank
-  int virtual_ranks = 1;                       // ranks that each worker holds and steps in turn
-  int batch_per_rank = 0;                      // 0: `batch` over all ranks; else `batch` becomes this times the ranks
+  std::string average;  // see AveragingPolicy; empty: step, where there is more than one rank
+  AveragingSettings averaging;
+  double ema_decay = 0;    // 0: off; else what is evaluated is an exponential moving average of the weights
+  int recalibrate = -1;    // batches over which the evaluated weights' normalisation statistics are taken anew; 0: off;
+                           // -1: where ranks make several steps between averages
+  int virtual_ranks = 1;   // ranks that each worker holds and steps in turn
+  int batch_per_rank = 0;  // 0: `batch` over all ranks; else `batch` becomes this times the ranks
   RateScaling scale_rate = RateScaling::none;  // of all rates, where batch_per_rank makes another batch of it
 
   Precision precision = Precision::fp32;

@@ -43,6 +43,14 @@ struct Words<LabelKind> {
   static constexpr std::string_view all = "fine|coarse";
 };
 template <>
+struct Words<OuterKind> {
+  static constexpr std::string_view all = "average|slowmo|nesterov";
+};
+template <>
+struct Words<MomentsRule> {
+  static constexpr std::string_view all = "local|average|reset";
+};
+template <>
 struct Words<RateScaling> {
   static constexpr std::string_view all = "none|sqrt|linear";
 };
@@ -142,6 +150,13 @@ void set_views(RunConfig& config, std::string_view text) {
 
 void set_average(RunConfig& config, std::string_view text) { config.average = AveragingPolicy::parse(text).text(); }
 
+void set_average_node(RunConfig& config, std::string_view text) {
+  if (!text.empty() && AveragingPolicy::parse(text).ever_averages_gradients()) {
+    fail_usage("a policy that averages weights expected, '{}' found", text);
+  }
+  config.averaging.node = text;
+}
+
 void set_validation(RunConfig& config, std::string_view text) {
   double share = 0;
   parse(text, share);
@@ -161,6 +176,7 @@ constexpr double kMostSeed = 9223372036854775807.0;  // a recipe's integers are 
 #define RUN(...) &set<RunConfig, __VA_ARGS__>, &get<RunConfig, __VA_ARGS__>
 #define GROUP(member) &set<GroupSettings, &GroupSettings::member>, &get<GroupSettings, &GroupSettings::member>
 #define SHARED(member) RUN(&RunConfig::optimizer, &GroupSettings::member)
+#define AVERAGING(member) RUN(&RunConfig::averaging, &AveragingSettings::member)
 #define AUGMENTATION(member) RUN(&RunConfig::augmentation, &Augmentation::member)
 
 // clang-format off
@@ -212,6 +228,15 @@ constexpr RunOption kRunOptions[] = {
   {"views", OptionGroup::augmentation, integer, "1|2|6", "of each test image: as it is; and mirrored; and shifted by a pixel", kFixed, &set_views, &get<RunConfig, &RunConfig::views>},
 
   {"average", ranks, text, "POLICY", "what ranks average: never, end, epoch, every:K steps (weights), step (gradients), post-local:EPOCH,K, quadratic:C,K [step]", kFixed, &set_average, &get<RunConfig, &RunConfig::average>},
+  {"average-node", ranks, text, "POLICY", "the same inside each node, more often than over the world", kFixed, &set_average_node, &get<RunConfig, &RunConfig::averaging, &AveragingSettings::node>},
+  {"node-size", ranks, integer, "N", "consecutive ranks that are a node; 0: the ranks of a host", kFixed, AVERAGING(node_size), 0, 1 << 20},
+  {"outer", ranks, word, Words<OuterKind>::all, "what becomes of an average: taken as it is, or a step of slow momentum (SlowMo; DiLoCo's Nesterov)", kFixed, AVERAGING(outer)},
+  {"outer-learning-rate", ranks, real, "L", "of that step; -1: 1 for slowmo, 0.7 for nesterov", kFixed, AVERAGING(outer_learning_rate), -1, 10},
+  {"outer-momentum", ranks, real, "M", "of that step; -1: 0.7 for slowmo, 0.9 for nesterov", kFixed, AVERAGING(outer_momentum), -1, 1},
+  {"moments", ranks, word, Words<MomentsRule>::all, "the optimizer's moments when weights are averaged; reset: momentum starts anew", kFixed, AVERAGING(moments)},
+  {"average-delay", ranks, integer, "0|1", "steps by which an average of weights is late, so that it overlaps with the next", kFixed, AVERAGING(delay), 0, 1},
+  {"ema", ranks, real, "DECAY", "evaluate an exponential moving average of the weights; 0: off", kFixed, RUN(&RunConfig::ema_decay), 0, 1},
+  {"recalibrate", ranks, integer, "N", "batches for new normalisation statistics of the evaluated weights; 0: none; -1: 20 where weights are averaged after several steps", kFixed, RUN(&RunConfig::recalibrate), -1, 1 << 20},
   {"batch-per-rank", ranks, integer, "B", "images per step of each rank, instead of --batch; 0: --batch holds", kFixed, RUN(&RunConfig::batch_per_rank), 0, 1 << 20},
   {"scale-rate", ranks, word, Words<RateScaling>::all, "all learning rates, by the batch of --batch-per-rank over --batch", kFixed, RUN(&RunConfig::scale_rate)},
   {"virtual-ranks", ranks, integer, "N", "ranks that this process holds and steps in turn, to study averaging on one device", kFixed, RUN(&RunConfig::virtual_ranks), 1, 1024},
@@ -247,6 +272,7 @@ constexpr GroupOption kGroupOptions[] = {
 #undef RUN
 #undef GROUP
 #undef SHARED
+#undef AVERAGING
 #undef AUGMENTATION
 
 template <typename Root>

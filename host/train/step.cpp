@@ -43,6 +43,12 @@ PixelScale pixel_scale(const std::vector<double>& mean, const std::vector<double
   return pixels;
 }
 
+DevicePixels::DevicePixels(Backend& backend, const PixelScale& pixels)
+    : channels_(pixels.scale.size()), arena_(backend.allocate(2 * channels_ * sizeof(float), "pixel scale")) {
+  backend.upload(arena_.floats(), pixels.scale.data(), channels_ * sizeof(float));
+  backend.upload(arena_.floats() + channels_, pixels.offset.data(), channels_ * sizeof(float));
+}
+
 TrainStep::TrainStep(Backend& backend, const Model& model, const RunConfig& config, Weights& weights,
                      BatchSource source, const Extent& image, const PixelScale& pixels)
     : backend_(backend),
@@ -53,10 +59,8 @@ TrainStep::TrainStep(Backend& backend, const Model& model, const RunConfig& conf
       image_(image),
       moments_(backend, model.layout, config),
       gradients_(backend.allocate(model.layout.trainable_elements * sizeof(float), "gradients", Communicated::yes)),
-      pixels_(backend.allocate(2 * pixels.scale.size() * sizeof(float), "pixel scale")),
+      pixels_(backend, pixels),
       control_(backend.allocate(sizeof(StepControl), "step control")) {
-  backend_.upload(pixels_.data(), pixels.scale.data(), pixels.scale.size() * sizeof(float));
-  backend_.upload(pixels_.floats() + pixels.scale.size(), pixels.offset.data(), pixels.offset.size() * sizeof(float));
   const StepControl initial;
   backend_.upload(control_.data(), &initial, sizeof initial);
 }
@@ -129,8 +133,8 @@ void TrainStep::enqueue_gradients(Prepared& prepared) {
                           .image = image_,
                           .input = input,
                           .rows = program.batch(),
-                          .scale = pixels_.floats(),
-                          .offset = pixels_.floats() + input.channels,
+                          .scale = pixels_.scale(),
+                          .offset = pixels_.offset(),
                           .mode = Mode::train,
                           .augmentation = config_.augmentation,
                           .view = {},

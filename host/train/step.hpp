@@ -36,6 +36,18 @@ struct PixelScale {
 };
 PixelScale pixel_scale(const std::vector<double>& mean, const std::vector<double>& deviation, int input_channels);
 
+// The same in device memory.
+class DevicePixels {
+ public:
+  DevicePixels(Backend& backend, const PixelScale& pixels);
+  const float* scale() const { return arena_.floats(); }
+  const float* offset() const { return arena_.floats() + channels_; }
+
+ private:
+  std::size_t channels_;
+  Arena arena_;
+};
+
 // What distinguishes recordings. All ranks record the same kinds in the same order.
 struct StepVariant {
   int batch = 0;                // this rank's rows, padding included
@@ -87,7 +99,7 @@ class TrainStep {
   Extent image_;
   Moments moments_;
   Arena gradients_, activations_, update_workspace_;
-  Arena pixels_;   // scale, then offset
+  DevicePixels pixels_;
   Arena rows_;     // StepRow []
   Arena control_;  // see step.cpp
   std::map<StepVariant, Prepared> prepared_;

@@ -17,6 +17,7 @@
 #include "train/averager.hpp"
 #include "train/devices.hpp"
 #include "train/local_rank.hpp"
+#include "train/recalibration.hpp"
 #include "train/trainer.hpp"
 #include "train/weights_file.hpp"
 #include "train/workers.hpp"
@@ -112,7 +113,6 @@ RunResults train(RunConfig config, Communicator& communicator, RunContext& conte
   for (const std::string& line : match_groups(config, model.layout.groups)) context.note(line);
   for (const std::string& line : resolve_ranks(config, world)) context.note(line);
   check_agreement(communicator, config, data.checksum, model.layout);
-  const AveragingPolicy policy = AveragingPolicy::parse(config.average);
   const PixelStatistics seen = pixel_statistics(sets.train, config.normalisation);
   const PixelScale pixels = pixel_scale(seen.mean, seen.deviation, model.shapes.input.channels);
 
@@ -129,19 +129,24 @@ RunResults train(RunConfig config, Communicator& communicator, RunContext& conte
   }
   const StepPlan& plan = ranks.front()->plan;  // what it says of the whole world
   set_first_weights(ranks, communicator, first_weights(model, config, sets.train, pixels, context));
-  Averager averager(backend, communicator, policy, ranks);
+  Averager averager(backend, communicator, config, ranks);
   Evaluator evaluator(backend, communicator, model, config.evaluation_batch, config.views, pixels,
                       std::max(sets.test.count(), sets.validation.count()));
+  const int rank_batch = plan.variant(0).batch;
+  const int batches = recalibration_batches(config, model, world.size(), sets.train.count(), rank_batch);
+  std::optional<Recalibration> recalibration;
+  if (batches > 0) {
+    recalibration.emplace(backend, communicator, model, config, training, pixels, rank_batch, batches);
+  }
 
   if (world.size() > 1) context.note(workers_table(communicator, world, config, backend.info()));
   RunRecorder& recorder = context.open(config, facts_of(config, data, model, backend.info(), world.size()),
                                        {.images = plan.images(), .first = 0, .epochs = config.epochs});
-  Trainer trainer({backend, communicator, config, ranks, averager, evaluator, training, test,
-                   validation ? &*validation : nullptr, recorder});
+  Trainer trainer({backend, communicator, config, ranks, averager, evaluator, recalibration ? &*recalibration : nullptr,
+                   training, test, validation ? &*validation : nullptr, recorder});
   const RunResults results = trainer.run();
-  const Weights& averaged = averager.averaged();
   if (recorder.folder() == nullptr) return results;
-  save_weights(recorder.folder()->file("weights.safetensors"), model.layout, averaged.values(),
+  save_weights(recorder.folder()->file("weights.safetensors"), model.layout, trainer.evaluated().values(),
                {.network = bound_text(model.network, data.classes(), image.channels),
                 .mean = seen.mean,
                 .deviation = seen.deviation,

@@ -72,7 +72,7 @@ RunResults Trainer::run() {
 
 // Waits of all ranks: each fills its own place.
 CommunicationResults Trainer::communication() {
-  const CommunicationCost cost = parts_.communicator.cost();
+  const CommunicationCost cost = parts_.averager.cost();
   std::vector<double> waits(static_cast<std::size_t>(parts_.communicator.size()));
   waits[static_cast<std::size_t>(parts_.communicator.rank())] = cost.exposed_seconds;
   parts_.communicator.sum(std::span<double>(waits));
@@ -151,7 +151,9 @@ void Trainer::evaluate_epoch(EpochMetrics& row, bool is_last) {
   const int every = parts_.config.evaluate_every;
   const bool is_due = is_last || (every > 0 && row.epoch % every == 0);
   if (!is_due) return;
-  const Weights& averaged = parts_.averager.averaged();
+  Weights& averaged = parts_.averager.averaged();
+  if (parts_.recalibration != nullptr) parts_.recalibration->run(averaged, row.epoch - 1);
+  evaluated_ = &averaged;
   if (parts_.validation != nullptr) {
     const Evaluation evaluation = timed_evaluation(averaged, *parts_.validation);
     row.validation_loss = results_.validation_loss = evaluation.loss;

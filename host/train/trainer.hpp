@@ -7,6 +7,7 @@
 #include "train/averager.hpp"
 #include "train/evaluator.hpp"
 #include "train/local_rank.hpp"
+#include "train/recalibration.hpp"
 #include "train/run_config.hpp"
 
 namespace convoy {
@@ -19,6 +20,7 @@ struct TrainerParts {
   std::vector<std::unique_ptr<LocalRank>>& ranks;
   Averager& averager;
   Evaluator& evaluator;
+  Recalibration* recalibration;  // null: the averaged statistics stay
   DeviceSet& training;
   const DeviceSet& test;
   const DeviceSet* validation;
@@ -29,8 +31,9 @@ class Trainer {
  public:
   explicit Trainer(const TrainerParts& parts) : parts_(parts) {}
 
-  // Trains to the last step and evaluates; the weights then are what was evaluated.
+  // Trains to the last step and evaluates.
   RunResults run();
+  const Weights& evaluated() const { return *evaluated_; }  // last of all; after run
 
  private:
   void train_epoch(int epoch, std::int64_t last_step);
@@ -42,6 +45,7 @@ class Trainer {
   const StepPlan& plan() const { return parts_.ranks.front()->plan; }  // what it says of the whole world
 
   TrainerParts parts_;
+  const Weights* evaluated_ = nullptr;
   RunResults results_;
   LossSums epoch_sums_;
   double log_seconds_ = 0;       // training time at the last row

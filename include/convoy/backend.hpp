@@ -176,8 +176,8 @@ class Backend {
   virtual void accumulate_logits(const float* logits, float weight, bool first, std::size_t count, float* sum) = 0;
   // a += b over an activation gradient of this backend's layout and compute type.
   virtual void add_gradient(int batch, const Extent&, void* a, const void* b) = 0;
-  // a += b and a *= factor, fp32.
-  virtual void add(float* a, const float* b, std::size_t count) = 0;
+  // Over fp32 arenas: a += factor * b (exact where factor is 1), and a *= factor.
+  virtual void add_scaled(float* a, float factor, const float* b, std::size_t count) = 0;
   virtual void scale(float* a, float factor, std::size_t count) = 0;
   // In fp64, the same on every instruction set. Waits.
   virtual double sum_of_squares(const float* values, std::size_t count) = 0;

@@ -1,0 +1,41 @@
+// Normalisation statistics taken anew: averaged weights give other activations than the ranks' own, whose running
+// statistics no longer fit (Izmailov et al. 2018).
+#pragma once
+
+#include "convoy/backend.hpp"
+#include "convoy/communicator.hpp"
+#include "nn/program.hpp"
+#include "train/device_set.hpp"
+#include "train/run_config.hpp"
+#include "train/step.hpp"
+#include "train/weights.hpp"
+
+namespace convoy {
+
+class Recalibration {
+ public:
+  // `batches` of `batch` training images, as a step sees them, shared out over the workers.
+  Recalibration(Backend& backend, Communicator& communicator, const Model& model, const RunConfig& config,
+                const DeviceSet& training, const PixelScale& pixels, int batch, int batches);
+
+  // The statistics of `weights` become the means, over the batches, of each batch's own. All workers call it.
+  void run(Weights& weights, int epoch);
+
+ private:
+  void forward(int number, int epoch);
+
+  Backend& backend_;
+  Communicator& communicator_;
+  const Model& model_;
+  const RunConfig& config_;
+  const DeviceSet& training_;
+  int batches_;
+  Program program_;
+  DevicePixels pixels_;
+  Arena weight_copies_, activations_, row_, sums_;
+};
+
+// How many batches the configuration asks for; 0: none. `rank_batch` images each, of `images`.
+int recalibration_batches(const RunConfig& config, const Model& model, int ranks, std::size_t images, int rank_batch);
+
+}  // namespace convoy
