@@ -30,7 +30,7 @@ OuterOptimizer::OuterOptimizer(Backend& backend, const AveragingSettings& settin
 void OuterOptimizer::step(float* average, double learning_rate) {
   if (kind_ == OuterKind::average) return;
   double keep = momentum_;
-  if (kind_ == OuterKind::slowmo && last_inner_rate_ > 0) keep *= learning_rate / last_inner_rate_;
+  if (kind_ == OuterKind::slowmo) keep *= last_inner_rate_ > 0 ? learning_rate / last_inner_rate_ : 0;
   last_inner_rate_ = learning_rate;
   const bool is_nesterov = kind_ == OuterKind::nesterov;
   const double direct = is_nesterov ? learning_rate_ : 0;                         // of d
