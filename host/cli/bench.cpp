@@ -4,6 +4,7 @@
 #include <memory>
 #include <nlohmann/json.hpp>
 
+#include "cli/bench_average.hpp"
 #include "cli/command.hpp"
 #include "cli/config_options.hpp"
 #include "io/host_info.hpp"
@@ -18,7 +19,7 @@ struct BenchArguments {
       : options(app, {"model", "batch", "precision", "device", "threads", "optimizer", "seed"}) {}
   ConfigOptions options;
   int steps = 10;
-  bool step = false, layers = false, json = false;
+  bool step = false, layers = false, average = false, json = false;
 };
 
 void print_step(const StepTimes& times, bool as_json) {
@@ -83,7 +84,9 @@ int run(const BenchArguments& arguments) {
     config.optimizer.momentum = 0.9;
     config.optimizer.nesterov = true;
   }
-  if (arguments.layers) {
+  if (arguments.average) {
+    bench_average(std::move(config), arguments.steps);
+  } else if (arguments.layers) {
     print_layers(measure_layers(config, arguments.steps));
   } else {
     print_step(measure_step(config, arguments.steps), arguments.json);
@@ -99,10 +102,14 @@ Command add_bench(CLI::App& program, const CommandContext&) {
                               "  convoy bench --model airbench94 --batch 500 --layers");
   const auto arguments = std::make_shared<BenchArguments>(*app);
   CLI::Option* step = app->add_flag("--step", arguments->step, "the whole step (the default)");
-  app->add_flag("--layers", arguments->layers,
-                "each lowered operation: time, floor, and the floor's share; the step beside its "
-                "convolutions alone")
-      ->excludes(step);
+  CLI::Option* layers = app->add_flag("--layers", arguments->layers,
+                                      "each lowered operation: time, floor, and the floor's share; the step beside its "
+                                      "convolutions alone");
+  layers->excludes(step);
+  app->add_flag("--average", arguments->average,
+                "averaging the weights over the workers, beside bare MPI_Allreduce; start it by tools/launch")
+      ->excludes(step)
+      ->excludes(layers);
   app->add_flag("--json", arguments->json, "one line of JSON instead of text (whole step)");
   app->add_option("--steps", arguments->steps, "timed repetitions, after two that are not [10]")
       ->check(CLI::Range(1, 100000))

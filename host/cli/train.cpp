@@ -10,27 +10,13 @@
 
 #include "cli/command.hpp"
 #include "cli/config_options.hpp"
+#include "cli/workers.hpp"
 #include "convoy/error.hpp"
 #include "io/progress.hpp"
-#include "mpi/mpi_communicator.hpp"
-#include "mpi/placement.hpp"
 #include "train/run_context.hpp"
 
 namespace convoy {
 namespace {
-
-struct Workers {
-  std::unique_ptr<Communicator> communicator;
-  std::string line;  // for the user; often empty
-};
-
-// One, or those that the launcher started.
-Workers start_workers(const std::optional<Launch>& launch) {
-  if (!launch) return {make_self_communicator(), ""};
-  Workers workers{make_mpi_communicator(*launch), ""};
-  workers.line = bind_to_cores(*workers.communicator, *launch);
-  return workers;
-}
 
 // The others wait for this worker in a collective, so it may not just return.
 [[noreturn]] void end_job(const std::exception& error, Communicator& communicator) {
@@ -45,8 +31,8 @@ int run(const ConfigOptions& options, const CommandContext& command) {
   const std::optional<Launch> launch = find_launch();
   Progress progress(stdout);
   if (launch) progress.set_style(Progress::Style::lines);  // mpirun's terminal is none, whatever it says
-  const Workers workers = start_workers(launch);
-  RunContext context(command.clock, command.command_line, progress, workers.communicator->rank() == 0);
+  const JoinedWorkers workers = join_workers(launch);
+  RunContext context(command.clock, command.command_line, progress, workers.is_first());
   if (!workers.line.empty()) context.note(workers.line);
   try {
     train(config, *workers.communicator, context);

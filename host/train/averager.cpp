@@ -118,8 +118,7 @@ void Averager::average_world(std::int64_t step) {
     return;
   }
   float* first = ranks_.front()->weights.data();
-  finish_mean(backend_, world_, first, layout_.communicated_elements,
-              start_sum(backend_, world_, weights_of, layout_.communicated_elements));
+  mean_into_first(backend_, world_, weights_of, layout_.communicated_elements);
   // The mean of ||w_r - mean||^2 is the mean of ||w_r||^2 less ||mean||^2.
   const double square_of_mean = backend_.sum_of_squares(first, layout_.trainable_elements);
   distance_ = std::sqrt(std::max(0.0, mean_square - square_of_mean) / square_of_mean);
@@ -186,7 +185,8 @@ void Averager::finish_late_average() {
   if (!late_ || !late_->is_under_way) return;
   late_->is_under_way = false;
   const std::size_t count = layout_.communicated_elements;
-  finish_mean(backend_, world_, late_->mean.floats(), count, late_->pending);
+  world_.workers->join(late_->pending);
+  backend_.scale(late_->mean.floats(), 1.0F / static_cast<float>(world_.size), count);
   for (std::size_t r = 0; r < ranks_.size(); ++r) {
     float* change = late_->sent[r].floats();
     backend_.scale(change, -1, count);
@@ -219,9 +219,7 @@ Weights& Averager::averaged() {
   averaged_.copy_from(ranks_.front()->weights);  // frozen tensors too
   if (!moving_averages_.empty()) backend_.copy(averaged_.data(), source(0), count * sizeof(float));
   for (std::size_t r = 1; r < ranks_.size(); ++r) backend_.add_scaled(averaged_.data(), 1, source(r), count);
-  if (world_.size > 1) {
-    finish_mean(backend_, world_, averaged_.data(), count, world_.workers->average({averaged_.data(), count}));
-  }
+  if (world_.size > 1) mean_of_sums(backend_, world_, averaged_.data(), count);
   averaged_.touch();
   return averaged_;
 }

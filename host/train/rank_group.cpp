@@ -7,15 +7,15 @@
 
 namespace convoy {
 
-Pending start_sum(Backend& backend, const RankGroup& group, const RangeOf& range, std::size_t count) {
-  float* sum = range(*group.ranks.front());
-  for (std::size_t r = 1; r < group.ranks.size(); ++r) backend.add_scaled(sum, 1, range(*group.ranks[r]), count);
-  return group.workers->average({sum, count});
+void mean_of_sums(Backend& backend, const RankGroup& group, float* sum, std::size_t count) {
+  group.workers->average_and_join({sum, count});
+  backend.scale(sum, 1.0F / static_cast<float>(group.size), count);
 }
 
-void finish_mean(Backend& backend, const RankGroup& group, float* first, std::size_t count, Pending pending) {
-  group.workers->join(pending);
-  backend.scale(first, 1.0F / static_cast<float>(group.size), count);
+void mean_into_first(Backend& backend, const RankGroup& group, const RangeOf& range, std::size_t count) {
+  float* sum = range(*group.ranks.front());
+  for (std::size_t r = 1; r < group.ranks.size(); ++r) backend.add_scaled(sum, 1, range(*group.ranks[r]), count);
+  mean_of_sums(backend, group, sum, count);
 }
 
 void share_first(Backend& backend, const RankGroup& group, const RangeOf& range, std::size_t count) {
@@ -26,8 +26,7 @@ void share_first(Backend& backend, const RankGroup& group, const RangeOf& range,
 }
 
 void average(Backend& backend, const RankGroup& group, const RangeOf& range, std::size_t count) {
-  const Pending pending = start_sum(backend, group, range, count);
-  finish_mean(backend, group, range(*group.ranks.front()), count, pending);
+  mean_into_first(backend, group, range, count);
   share_first(backend, group, range, count);
 }
 

@@ -21,13 +21,13 @@ struct RankGroup {
 
 using RangeOf = std::function<float*(LocalRank&)>;
 
-// Starts the sum of `count` elements over the group, into its first rank's range.
-Pending start_sum(Backend& backend, const RankGroup& group, const RangeOf& range, std::size_t count);
-// Ends it: the first rank's range holds the mean.
-void finish_mean(Backend& backend, const RankGroup& group, float* first, std::size_t count, Pending pending);
+// `sum`, this worker's share of a sum over the group, becomes the mean.
+void mean_of_sums(Backend& backend, const RankGroup& group, float* sum, std::size_t count);
+// The first rank's range becomes the mean of all ranks'.
+void mean_into_first(Backend& backend, const RankGroup& group, const RangeOf& range, std::size_t count);
 // The first rank's range on all others of this worker.
 void share_first(Backend& backend, const RankGroup& group, const RangeOf& range, std::size_t count);
-// All three: every rank of the group holds the mean.
+// Both: every rank of the group holds the mean.
 void average(Backend& backend, const RankGroup& group, const RangeOf& range, std::size_t count);
 
 // The whole world as one group, and the nodes in it: consecutive ranks, `node_size` each (0: those of a host).

@@ -81,7 +81,7 @@ void Recalibration::run(Weights& weights, int epoch) {
     forward(number, epoch);
     backend_.add_scaled(sums_.floats(), 1, statistics, count);
   }
-  communicator_.join(communicator_.average({sums_.floats(), count}));
+  communicator_.average_and_join({sums_.floats(), count});
   backend_.scale(sums_.floats(), 1.0F / static_cast<float>(batches_), count);
   backend_.copy(statistics, sums_.data(), count * sizeof(float));
   weights.touch();

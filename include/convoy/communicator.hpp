@@ -59,6 +59,9 @@ class Communicator {
   // The compute stream goes on after the collective.
   virtual void join(Pending pending) = 0;
 
+  // Both at once: where there is nothing to compute meanwhile, some libraries have a faster way.
+  virtual void average_and_join(FloatRange range) { join(average(range)); }
+
   // Over host values; in place; all ranks call it. Integer sums are exact.
   virtual void sum(std::span<std::int64_t> values) = 0;
   virtual void sum(std::span<double> values) = 0;
