@@ -4,6 +4,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <memory>
 #include <string>
 #include <vector>
 
@@ -12,12 +13,15 @@
 namespace convoy {
 
 struct ImageSet {
-  Extent image;  // channels 1 or 3
-  std::vector<std::uint8_t> images;
+  Extent image;                                // channels 1 or 3
+  std::vector<std::uint8_t> images;            // what a reader fills; empty where `mapped` has the pixels
+  std::shared_ptr<const std::uint8_t> mapped;  // read only, shared with other processes
   std::vector<std::int32_t> labels;
   std::size_t count() const { return labels.size(); }
+  std::size_t pixel_bytes() const { return count() * static_cast<std::size_t>(image.elements()); }
+  const std::uint8_t* pixels() const { return mapped ? mapped.get() : images.data(); }
   const std::uint8_t* at(std::size_t index) const {
-    return images.data() + index * static_cast<std::size_t>(image.elements());
+    return pixels() + index * static_cast<std::size_t>(image.elements());
   }
 };
 

@@ -17,7 +17,7 @@ class DeviceSet {
       : backend_(&backend),
         image_(set.image),
         count_(set.count()),
-        images_(backend.share(set.images.data(), set.images.size(), "images")),
+        images_(backend.share(set.pixels(), set.pixel_bytes(), "images")),
         labels_(backend.share(set.labels.data(), set.labels.size() * sizeof(std::int32_t), "labels")),
         order_(backend.allocate(set.count() * sizeof(std::int32_t), "order of the samples")) {
     std::vector<std::int32_t> order(count_);

@@ -9,7 +9,7 @@
 #include <vector>
 
 #include "convoy/error.hpp"
-#include "data/load.hpp"
+#include "data/shared_dataset.hpp"
 #include "data/split.hpp"
 #include "data/statistics.hpp"
 #include "nn/initialise.hpp"
@@ -105,13 +105,15 @@ RunResults train(RunConfig config, Communicator& communicator, RunContext& conte
   for (const std::string& warning : config_warnings(config)) context.note(warning);
   const World world{communicator.size(), config.virtual_ranks};
 
-  Dataset data = load_dataset({.path = config.data, .coarse_labels = config.labels == LabelKind::coarse});
+  auto [data, line] = load_shared_dataset(
+      {.path = config.data, .coarse_labels = config.labels == LabelKind::coarse}, communicator);
+  if (!line.empty()) context.note(line);
   const Sets sets = split_sets(data, config);
   const Extent image = sets.train.image;
   const Model model = make_model(config.model, data.classes(), image.channels);
   check_image(model.network, image);
-  for (const std::string& line : match_groups(config, model.layout.groups)) context.note(line);
-  for (const std::string& line : resolve_ranks(config, world)) context.note(line);
+  for (const std::string& text : match_groups(config, model.layout.groups)) context.note(text);
+  for (const std::string& text : resolve_ranks(config, world)) context.note(text);
   check_agreement(communicator, config, data.checksum, model.layout);
   const PixelStatistics seen = pixel_statistics(sets.train, config.normalisation);
   const PixelScale pixels = pixel_scale(seen.mean, seen.deviation, model.shapes.input.channels);
