@@ -121,7 +121,7 @@ TEST_P(SteadyMemory, steps_and_evaluations_take_none_after_the_first_of_each_kin
   TrainStep step(*backend_, model_, config_, weights, training.source(), data_.train.image, pixels_);
   step.prepare(plan_.variants());
   const std::unique_ptr<Communicator> self = make_self_communicator();
-  Evaluator evaluator(*backend_, *self, model_, kBatch, 6, pixels_);
+  Evaluator evaluator(*backend_, *self, model_, kBatch, 6, pixels_, data_.test.count());
 
   const std::int64_t per_epoch = plan_.steps_per_epoch();
   std::set<StepVariant> seen;

@@ -14,9 +14,9 @@ namespace convoy {
 
 struct ImageSet {
   Extent image;                                // channels 1 or 3
-  std::vector<std::uint8_t> images;            // what a reader fills; empty where `mapped` has the pixels
-  std::shared_ptr<const std::uint8_t> mapped;  // read only, shared with other processes
+  std::vector<std::uint8_t> images;  // what a reader fills; empty where `mapped` has the pixels
   std::vector<std::int32_t> labels;
+  std::shared_ptr<const std::uint8_t> mapped;  // read only, shared with other processes
   std::size_t count() const { return labels.size(); }
   std::size_t pixel_bytes() const { return count() * static_cast<std::size_t>(image.elements()); }
   const std::uint8_t* pixels() const { return mapped ? mapped.get() : images.data(); }

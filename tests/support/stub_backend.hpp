@@ -32,6 +32,9 @@ class StubBackend : public Backend {
   void softmax_cross_entropy(const LossArgs&) override { unexpected("softmax_cross_entropy"); }
   void accumulate_logits(const float*, float, bool, std::size_t, float*) override { unexpected("accumulate_logits"); }
   void add_gradient(int, const Extent&, void*, const void*) override { unexpected("add_gradient"); }
+  void add_scaled(float*, float, const float*, std::size_t) override { unexpected("add_scaled"); }
+  void scale(float*, float, std::size_t) override { unexpected("scale"); }
+  double sum_of_squares(const float*, std::size_t) override { unexpected("sum_of_squares"); }
   void clip_factor(const float*, std::size_t, float, float*, float*) override { unexpected("clip_factor"); }
   std::uint64_t checksum(const void*, std::size_t) override { unexpected("checksum"); }
   std::int64_t first_not_finite(const float*, std::size_t) override { unexpected("first_not_finite"); }

@@ -108,7 +108,8 @@ TrainedRun TrainingGround::train(const std::vector<Setting>& settings, const std
   Progress progress(output.stream());
   RunContext context(clock, {"convoy", "train"}, progress);
   try {
-    const RunResults results = convoy::train(std::move(config), context);
+    const std::unique_ptr<Communicator> self = make_self_communicator();
+    const RunResults results = convoy::train(std::move(config), *self, context);
     return {last_folder(), results, output.text()};
   } catch (const std::exception& error) {
     context.fail(error.what());
