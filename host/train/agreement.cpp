@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <cstddef>
+#include <string_view>
 #include <vector>
 
 #include "convoy/checksum.hpp"
@@ -15,16 +16,22 @@ namespace {
 
 constexpr std::size_t kLongestShown = 80;
 
-// The first line in which two texts differ, as "'a' and 'b'".
-std::string difference(const std::string& first, const std::string& other) {
-  std::size_t begin = 0, line = 0;
-  while (begin < std::min(first.size(), other.size()) && first[begin] == other[begin]) {
-    if (first[begin++] == '\n') line = begin;
+std::string_view line_at(std::string_view text, std::size_t begin) {
+  return begin < text.size() ? text.substr(begin, text.find('\n', begin) - begin) : "";
+}
+
+// The first line in which two texts differ, as "'a' and 'b'"; of a long one the part around the difference.
+std::string difference(std::string_view first, std::string_view other) {
+  std::size_t begin = 0;
+  std::string_view a = line_at(first, 0), b = line_at(other, 0);
+  while (a == b && begin < std::max(first.size(), other.size())) {
+    begin += a.size() + 1;
+    a = line_at(first, begin);
+    b = line_at(other, begin);
   }
-  const auto rest = [line](const std::string& text) {
-    return text.substr(line, std::min(text.find('\n', line) - line, kLongestShown));
-  };
-  return fmt::format("'{}' and '{}'", rest(first), rest(other));
+  const auto same = static_cast<std::size_t>(std::ranges::mismatch(a, b).in1 - a.begin());
+  const std::size_t shown = std::max(same, kLongestShown / 2) - kLongestShown / 2;
+  return fmt::format("'{}' and '{}'", a.substr(shown, kLongestShown), b.substr(shown, kLongestShown));
 }
 
 [[noreturn]] void fail_apart(Communicator& communicator, const Agreed& item) {
