@@ -1,0 +1,198 @@
+// Training over many ranks: what equals one rank, what does not, and that it does not matter whether ranks are workers
+// or share one. Workers are threads here; mpi_test has the processes.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <cstdio>
+#include <filesystem>
+#include <fstream>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "support/run_files.hpp"
+#include "support/smooth_networks.hpp"
+#include "support/temporary_folder.hpp"
+#include "support/thread_ranks.hpp"
+#include "train/train.hpp"
+
+namespace convoy {
+namespace {
+
+using test::distance;
+using test::RunWeights;
+using Settings = std::vector<Setting>;
+
+// fp32 sums in another order are off by some 1e-7 of their terms; smooth networks at these rates multiply that by less
+// than ten in 20 steps.
+constexpr double kRounding = 1e-5;
+
+const Settings kNesterov = {{"optimizer", "sgd"},
+                            {"momentum", "0.9"},
+                            {"nesterov", "true"},
+                            {"learning-rate", "0.02"},
+                            {"weight-decay", "5e-4"}};
+const Settings kAdam = {{"optimizer", "adam"}, {"learning-rate", "2e-3"}};
+const Settings kMuon = {{"optimizer", "sgd"},
+                        {"momentum", "0.9"},
+                        {"learning-rate", "0.02"},
+                        {"group", "filters.optimizer=muon"},
+                        {"group", "filters.learning-rate=0.02"}};
+
+// Two epochs of ten steps, 24 images each: as many for each of 1, 2, 3, 4 or 8 ranks.
+const Settings kEven = {{"data", "synthetic:240"}, {"batch", "24"}, {"epochs", "2"}};
+// Two epochs of eleven steps, the last of 3 images.
+const Settings kUneven = {{"data", "synthetic:103"}, {"batch", "10"}, {"epochs", "2"}};
+
+Settings operator+(Settings first, const Settings& more) {
+  first.insert(first.end(), more.begin(), more.end());
+  return first;
+}
+
+Settings average(const std::string& policy, int virtual_ranks) {
+  return {{"average", policy}, {"virtual-ranks", std::to_string(virtual_ranks)}};
+}
+
+class Ranks : public testing::Test {
+ protected:
+  void SetUp() override {
+    std::ofstream(folder_.path() / "smooth.json") << test::kSmoothNetwork;
+    std::ofstream(folder_.path() / "smooth_norm.json") << test::kSmoothNormNetwork;
+  }
+
+  Settings smooth() const { return {{"model", (folder_.path() / "smooth.json").string()}}; }
+  Settings smooth_norm() const { return {{"model", (folder_.path() / "smooth_norm.json").string()}}; }
+
+  // The folder of a run by so many workers, each a thread.
+  std::filesystem::path run(const Settings& settings, int workers = 1) {
+    const std::filesystem::path folder = folder_.path() / ("run-" + std::to_string(++runs_));
+    const RunConfig config =
+        resolve_config("", settings + Settings{{"out", folder.string()}, {"threads", "1"}, {"evaluation-batch", "7"}});
+    test::run_ranks(workers, [&](Communicator& communicator) {
+      Progress progress(nowhere_.get(), Progress::Style::lines, [] { return 0.0; });
+      RunContext context(clock_, {}, progress, communicator.rank() == 0);
+      train(config, communicator, context);
+    });
+    return folder;
+  }
+  RunWeights trained(const Settings& settings, int workers = 1) { return test::weights_of(run(settings, workers)); }
+
+  TemporaryFolder folder_;
+  ProcessClock clock_;
+  std::unique_ptr<std::FILE, int (*)(std::FILE*)> nowhere_{std::fopen("/dev/null", "w"), &std::fclose};
+  int runs_ = 0;
+};
+
+TEST_F(Ranks, averaging_gradients_equals_one_rank_on_the_same_batches) {
+  const Settings settings = smooth() + kEven + kNesterov;
+  const RunWeights one = trained(settings);
+  EXPECT_GT(distance(trained(settings + Settings{{"steps", "1"}}).trained, one.trained), 0.05) << "it hardly learns";
+  for (const int ranks : {2, 3, 4, 8}) {
+    EXPECT_LT(distance(trained(settings + average("step", ranks)).trained, one.trained), kRounding) << ranks;
+    EXPECT_GT(distance(trained(settings + average("every:4", ranks)).trained, one.trained), 20 * kRounding) << ranks;
+  }
+}
+
+TEST_F(Ranks, with_batch_normalisation_too_where_one_rank_normalises_in_the_same_groups) {
+  const Settings settings = smooth_norm() + kEven + kNesterov;
+  const RunWeights alone = trained(settings);
+  for (const int ranks : {2, 3, 4, 8}) {
+    const RunWeights many = trained(settings + average("step", ranks));
+    const RunWeights one = trained(settings + Settings{{"norm-group-size", std::to_string(24 / ranks)}});
+    EXPECT_LT(distance(many.trained, one.trained), kRounding) << ranks;
+    EXPECT_LT(distance(many.statistics, one.statistics), kRounding) << ranks;
+    EXPECT_GT(distance(many.trained, alone.trained), 20 * kRounding) << ranks << ": groups make no difference";
+  }
+}
+
+TEST_F(Ranks, adam_and_muon_equal_one_rank_within_what_they_make_of_a_rounding) {
+  // Adam divides a gradient by its own size, so the smallest count as much as the largest, with their larger relative
+  // error; five Newton-Schulz steps multiply a small singular value and its error by 3.44^5 = 485.
+  constexpr double kAmplified = 1e-4;
+  for (const Settings& optimizer : {kAdam, kMuon}) {
+    const Settings settings = smooth() + kEven + optimizer;
+    const RunWeights one = trained(settings);
+    for (const int ranks : {2, 3, 8}) {
+      EXPECT_LT(distance(trained(settings + average("step", ranks)).trained, one.trained), kAmplified)
+          << optimizer.front().value << ", " << ranks;
+    }
+  }
+}
+
+TEST_F(Ranks, averaging_weights_after_every_step_equals_averaging_gradients_for_sgd_alone) {
+  const auto apart = [&](const Settings& optimizer) {
+    const Settings settings = smooth() + kEven + optimizer;
+    return distance(trained(settings + average("every:1", 3)).trained, trained(settings + average("step", 3)).trained);
+  };
+  EXPECT_LT(apart(kNesterov), kRounding);
+  EXPECT_GT(apart(kAdam), 1e-2);
+  EXPECT_GT(apart(kMuon), 1e-2);
+}
+
+TEST_F(Ranks, virtual_ranks_equal_as_many_workers) {
+  struct Shape {
+    int workers, local;
+  };
+  for (const char* policy : {"step", "every:4", "epoch", "never"}) {
+    const Settings settings = smooth_norm() + kUneven + kNesterov;
+    for (const int ranks : {3, 4}) {
+      const RunWeights alone = trained(settings + average(policy, ranks));
+      const RunWeights workers = trained(settings + average(policy, 1), ranks);
+      EXPECT_LT(distance(workers.trained, alone.trained), kRounding) << policy << ", " << ranks;
+      EXPECT_LT(distance(workers.statistics, alone.statistics), kRounding) << policy << ", " << ranks;
+    }
+    EXPECT_LT(
+        distance(trained(settings + average(policy, 2), 2).trained, trained(settings + average(policy, 4)).trained),
+        kRounding)
+        << policy;
+  }
+}
+
+TEST_F(Ranks, a_run_repeats_to_the_bit) {
+  for (const char* policy : {"step", "every:4"}) {
+    const Settings settings = smooth_norm() + kUneven + kNesterov;
+    EXPECT_EQ(trained(settings + average(policy, 4)), trained(settings + average(policy, 4))) << policy;
+    EXPECT_EQ(trained(settings + average(policy, 1), 4), trained(settings + average(policy, 1), 4)) << policy;
+  }
+}
+
+TEST_F(Ranks, uneven_shares_are_exact) {
+  const Settings settings = smooth() + kUneven + kNesterov + Settings{{"log-every", "1"}};
+  const auto one = run(settings), three = run(settings + average("step", 3)),
+             four = run(settings + average("step", 1), 4);
+  for (const auto& many : {three, four}) {
+    EXPECT_LT(distance(test::weights_of(many).trained, test::weights_of(one).trained), kRounding);
+    const auto rows = test::rows_of(many, "step"), expected = test::rows_of(one, "step");
+    ASSERT_EQ(rows.size(), 22U);
+    ASSERT_EQ(expected.size(), 22U);
+    for (std::size_t i = 0; i < rows.size(); ++i) {
+      EXPECT_NEAR(rows[i]["loss"].get<double>(), expected[i]["loss"].get<double>(), kRounding) << "step " << i + 1;
+      EXPECT_EQ(rows[i]["images_seen"], expected[i]["images_seen"]);
+    }
+  }
+}
+
+TEST_F(Ranks, the_summary_counts_ranks_and_collectives) {
+  const Settings settings = smooth() + kEven + kNesterov;
+  const auto summary = [&](const char* policy) { return test::summary_of(run(settings + average(policy, 2), 2)); };
+  const nlohmann::json step = summary("step"), fourth = summary("every:4"), never = summary("never");
+  constexpr int kEvaluations = 2;  // each of the average over all ranks
+  EXPECT_EQ(step["world_size"], 4);
+  EXPECT_EQ(step["collectives"], 20 + kEvaluations);
+  EXPECT_EQ(fourth["collectives"], 5 + kEvaluations);
+  EXPECT_EQ(never["collectives"], kEvaluations);
+  EXPECT_EQ(step.value("weight_distance", 0.0), 0);
+  EXPECT_GT(fourth["weight_distance"], 1e-4);
+  EXPECT_LT(fourth["weight_distance"], 1);
+  const auto model_bytes = never["bytes_sent"].get<double>() / kEvaluations;
+  EXPECT_NEAR(fourth["bytes_sent"].get<double>(), 7 * model_bytes, 1);
+  for (const char* field : {"communication_seconds", "exposed_communication_seconds", "wait_seconds"}) {
+    EXPECT_TRUE(step.contains(field)) << field;
+  }
+  const nlohmann::json alone = test::summary_of(run(settings));
+  EXPECT_EQ(alone["world_size"], 1);
+  EXPECT_EQ(alone["collectives"], 0);
+}
+
+}  // namespace
+}  // namespace convoy
