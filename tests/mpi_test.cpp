@@ -1,0 +1,209 @@
+// labels: mpi
+// Training by processes under mpirun, through tools/launch: what it equals, what a user sees of it, and how it ends
+// when a worker disagrees, throws or dies.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <chrono>
+#include <filesystem>
+#include <fstream>
+#include <future>
+#include <sstream>
+#include <string>
+#include <thread>
+
+#include "mpi/mpi_communicator.hpp"
+#include "support/run_files.hpp"
+#include "support/shell.hpp"
+#include "support/smooth_networks.hpp"
+#include "support/temporary_folder.hpp"
+
+#ifndef CONVOY_TEST_EXECUTABLE
+#define CONVOY_TEST_EXECUTABLE ""
+#endif
+
+namespace convoy {
+namespace {
+
+namespace fs = std::filesystem;
+using std::chrono::seconds;
+using testing::AllOf;
+using testing::HasSubstr;
+using testing::Not;
+using testing::StartsWith;
+
+constexpr double kRounding = 1e-5;  // see ranks_test
+constexpr int kHung = 124;          // exit status of a job that timeout ended
+
+class Mpi : public testing::Test {
+ protected:
+  void SetUp() override {
+    if (std::string_view(CONVOY_TEST_EXECUTABLE).empty()) GTEST_SKIP() << "built without the executable";
+    if (!mpi_missing().empty()) GTEST_SKIP() << mpi_missing();
+    if (test::run_shell("command -v mpirun").code != 0) GTEST_SKIP() << "no mpirun on the PATH";
+    std::ofstream(file("smooth.json")) << test::kSmoothNetwork;
+    std::ofstream(file("smooth_norm.json")) << test::kSmoothNormNetwork;
+  }
+
+  fs::path file(const std::string& name) const { return folder_.path() / name; }
+  std::string text_of(const std::string& name) const {
+    std::ifstream stream(file(name));
+    return {std::istreambuf_iterator<char>(stream), {}};
+  }
+
+  // A shell's line in the test's folder, ended after `limit`; messages are part of the output. Slots of Open MPI 4 and
+  // 5: the two parts of a job in which workers get arguments of their own are counted apart by tools/launch.
+  test::ShellOutcome shell(const std::string& line, seconds limit = seconds(60)) const {
+    return test::run_shell("cd '" + folder_.path().string() + "' && OMPI_MCA_rmaps_base_oversubscribe=1 CONVOY='" +
+                           CONVOY_TEST_EXECUTABLE + "' timeout " + std::to_string(limit.count()) + " " + line +
+                           " 2>&1");
+  }
+  test::ShellOutcome convoy(const std::string& arguments) const {
+    return shell("'" CONVOY_TEST_EXECUTABLE "' " + arguments);
+  }
+  test::ShellOutcome launch(int ranks, const std::string& arguments) const {
+    return shell(kLaunch + std::to_string(ranks) + " " + arguments);
+  }
+  // Two workers with arguments of their own.
+  test::ShellOutcome launch_two(const std::string& first, const std::string& second,
+                                seconds limit = seconds(60)) const {
+    return shell(kLaunch + "1 " + first + " : -n 1 " CONVOY_TEST_EXECUTABLE " " + second, limit);
+  }
+
+  static constexpr const char* kTrain =
+      "train --data synthetic:103 --batch 10 --epochs 2 --threads 1 --optimizer sgd --momentum 0.9 --nesterov "
+      "--learning-rate 0.02 --log-every 1 --evaluation-batch 7 ";
+
+  const std::string kLaunch = "'" CONVOY_TEST_SOURCE_DIR "/tools/launch' ";
+  TemporaryFolder folder_;
+};
+
+// Lines of the output that hold `words`.
+int count_lines(const std::string& output, const std::string& words) {
+  int count = 0;
+  std::istringstream lines(output);
+  for (std::string line; std::getline(lines, line);) count += line.find(words) != std::string::npos ? 1 : 0;
+  return count;
+}
+
+TEST_F(Mpi, processes_equal_as_many_virtual_ranks) {
+  struct Job {
+    int processes;
+    const char *local, *ranks, *policy;
+  };
+  for (const Job& job : {Job{4, "1", "4", "step"}, Job{3, "1", "3", "every:4"}, Job{2, "2", "4", "every:4"},
+                         Job{4, "1", "4", "epoch"}, Job{3, "1", "3", "never"}}) {
+    const std::string options = std::string(kTrain) + "--model smooth_norm.json --average " + job.policy;
+    const auto many = launch(job.processes, options + " --out many --virtual-ranks " + job.local);
+    ASSERT_EQ(many.code, 0) << many.output;
+    const auto alone = convoy(options + " --out alone --virtual-ranks " + job.ranks);
+    ASSERT_EQ(alone.code, 0) << alone.output;
+    const test::RunWeights found = test::weights_of(file("many")), expected = test::weights_of(file("alone"));
+    EXPECT_LT(test::distance(found.trained, expected.trained), kRounding) << job.policy << " " << job.processes;
+    EXPECT_LT(test::distance(found.statistics, expected.statistics), kRounding) << job.policy << " " << job.processes;
+  }
+}
+
+TEST_F(Mpi, averaging_gradients_equals_one_rank_and_repeats_to_the_bit) {
+  const std::string options = std::string(kTrain) + "--model smooth.json --average step ";
+  ASSERT_EQ(convoy(options + "--out one").code, 0);
+  for (const int ranks : {2, 3, 8}) {
+    const auto many = launch(ranks, options + "--out many");
+    ASSERT_EQ(many.code, 0) << many.output;
+    EXPECT_LT(test::distance(test::weights_of(file("many")).trained, test::weights_of(file("one")).trained), kRounding);
+    const auto rows = test::rows_of(file("many"), "step"), expected = test::rows_of(file("one"), "step");
+    ASSERT_EQ(rows.size(), expected.size());
+    for (std::size_t i = 0; i < rows.size(); ++i) {
+      EXPECT_NEAR(rows[i]["loss"].get<double>(), expected[i]["loss"].get<double>(), kRounding) << "step " << i + 1;
+    }
+  }
+  ASSERT_EQ(launch(8, options + "--out again").code, 0);
+  EXPECT_EQ(test::weights_of(file("again")), test::weights_of(file("many")));
+}
+
+TEST_F(Mpi, one_rank_speaks_and_writes_one_run_that_eval_repeats) {
+  const auto job = launch(3, std::string(kTrain) + "--model smooth_norm.json --average every:4 --out run");
+  ASSERT_EQ(job.code, 0) << job.output;
+  EXPECT_THAT(job.output, StartsWith("tools/launch: mpirun -n 3 "));
+  EXPECT_EQ(count_lines(job.output, "device: cpu"), 1) << job.output;
+  EXPECT_EQ(count_lines(job.output, "average: every:4 [as asked]"), 1) << job.output;
+  EXPECT_EQ(count_lines(job.output, "images of each 10"), 1) << job.output;  // the table of workers
+  EXPECT_THAT(job.output, AllOf(HasSubstr("  0-3\n"), HasSubstr("  4-6\n"), HasSubstr("  7-9\n")));
+  EXPECT_EQ(std::distance(fs::directory_iterator(folder_.path()), {}), 3) << "more than the networks and one run";
+  EXPECT_EQ(test::rows_of(file("run"), "epoch").size(), 2U);
+  EXPECT_EQ(test::rows_of(file("run"), "step").size(), 22U);
+
+  const nlohmann::json summary = test::summary_of(file("run"));
+  EXPECT_EQ(summary["state"], "done");
+  EXPECT_EQ(summary["world_size"], 3);
+  EXPECT_EQ(summary["images_seen"], 206);
+  EXPECT_EQ(summary["collectives"], 22 / 4 + 1 + 2);  // five periods, the end, an evaluation an epoch
+  EXPECT_GT(summary["weight_distance"], 1e-4);
+  EXPECT_GT(summary["exposed_communication_seconds"], 0);
+  EXPECT_GE(summary["communication_seconds"], summary["exposed_communication_seconds"]);
+  EXPECT_LE(summary["wait_seconds"]["least"], summary["wait_seconds"]["mean"]);
+  EXPECT_LE(summary["wait_seconds"]["mean"], summary["wait_seconds"]["most"]);
+
+  const auto eval = convoy("eval --weights run/weights.safetensors --data synthetic:103 --json");
+  ASSERT_EQ(eval.code, 0) << eval.output;
+  const nlohmann::json figures = nlohmann::json::parse(eval.output.substr(eval.output.find('{')));
+  for (const char* figure : {"test_loss", "test_accuracy"}) EXPECT_EQ(figures[figure], summary[figure]) << figure;
+}
+
+TEST_F(Mpi, workers_with_other_options_or_data_end_with_one_line_that_names_the_difference) {
+  const std::string train = std::string(kTrain) + "--model smooth.json --out run ";
+  const auto seeds = launch_two(train + "--seed 1", train + "--seed 2");
+  EXPECT_EQ(seeds.code, 1) << seeds.output;
+  EXPECT_THAT(seeds.output,
+              HasSubstr("convoy: worker 1 and worker 0 differ in configuration: 'seed = 2' and 'seed = 1'"));
+  EXPECT_EQ(count_lines(seeds.output, "differ in"), 1) << seeds.output;
+  EXPECT_FALSE(fs::exists(file("run")));
+
+  const auto data = launch_two(train, train + "--data synthetic:104");
+  EXPECT_EQ(data.code, 1) << data.output;
+  EXPECT_THAT(data.output, HasSubstr("'data = \"synthetic:104\"' and 'data = \"synthetic:103\"'"));
+}
+
+TEST_F(Mpi, a_worker_that_throws_ends_the_job_with_its_message) {
+  const std::string train = std::string(kTrain) + "--model smooth.json --out run ";
+  const auto job = launch_two(train, train + "--data nowhere", seconds(20));
+  EXPECT_NE(job.code, 0);
+  EXPECT_NE(job.code, kHung) << "the job hung";
+  EXPECT_THAT(job.output, AllOf(HasSubstr("convoy: process 1 on "), HasSubstr("nowhere")));
+}
+
+TEST_F(Mpi, a_worker_that_is_killed_ends_the_job) {
+  const std::string train = std::string(kTrain) + "--model smooth.json --out run --epochs 100000 --evaluate-every end ";
+  std::ofstream(file("worker.sh")) << "echo $$ > worker.pid\nexec '" CONVOY_TEST_EXECUTABLE "' " << train << "\n";
+  auto job = std::async(std::launch::async, [&] { return shell(kLaunch + "1 " + train + ": -n 1 sh worker.sh"); });
+  while (!fs::exists(file("run/metrics.jsonl")) && job.wait_for(seconds(0)) != std::future_status::ready) {
+    std::this_thread::sleep_for(std::chrono::milliseconds(50));
+  }
+  EXPECT_EQ(shell("kill -9 $(cat worker.pid)").code, 0);
+  EXPECT_EQ(job.wait_for(seconds(20)), std::future_status::ready) << "the job goes on";
+  const test::ShellOutcome outcome = job.get();
+  EXPECT_NE(outcome.code, 0) << outcome.output;
+  EXPECT_NE(outcome.code, kHung) << outcome.output;
+}
+
+TEST_F(Mpi, more_ranks_than_images_in_a_batch_are_wrong_usage) {
+  const auto job = launch(3, std::string(kTrain) + "--model smooth.json --batch 2 --out run");
+  EXPECT_EQ(job.code, 2) << job.output;
+  EXPECT_EQ(count_lines(job.output, "convoy: 3 ranks share batches of 2 images: use at most 2 ranks"), 1) << job.output;
+}
+
+TEST_F(Mpi, commands_that_do_not_train_start_no_mpi) {
+  if (test::run_shell("mpirun --version").output.find("Open MPI") == std::string::npos) {
+    GTEST_SKIP() << "only Open MPI can be told to fail in MPI_Init";
+  }
+  const auto without_mpi = [&](const std::string& command) {
+    return shell("env OMPI_MCA_pml=none_of_these " + kLaunch + "2 " + command);
+  };
+  for (const char* command : {"info --models", "data synthetic:100", "train --help"}) {
+    EXPECT_EQ(without_mpi(command).code, 0) << command;
+  }
+  EXPECT_NE(without_mpi(std::string(kTrain) + "--model smooth.json --out run").code, 0);
+}
+
+}  // namespace
+}  // namespace convoy
