@@ -9,10 +9,16 @@
 #include <fstream>
 #include <map>
 #include <string>
+#include <string_view>
+#include <vector>
 
 #include "convoy/error.hpp"
 #include "support/shell.hpp"
 #include "support/temporary_folder.hpp"
+
+#ifndef CONVOY_TEST_EXECUTABLE
+#define CONVOY_TEST_EXECUTABLE ""
+#endif
 
 namespace convoy {
 namespace {
@@ -22,6 +28,7 @@ using testing::AllOf;
 using testing::EndsWith;
 using testing::HasSubstr;
 using testing::Not;
+using testing::StartsWith;
 
 // tools/launch with nothing but what it needs on the PATH, and of these some that say what the test wants.
 class LaunchTool : public testing::Test {
@@ -164,6 +171,20 @@ TEST(Launches, tasks_of_srun_that_cannot_find_each_other_are_wrong_usage) {
   const Launch srun{"srun", 0, 2, true};
   EXPECT_NO_THROW(check_launch(srun, 2));
   EXPECT_THROW(check_launch(srun, 1), UsageError);
+}
+
+TEST(Launches, a_training_that_srun_started_without_pmix_ends_at_once) {
+  if (std::string_view(CONVOY_TEST_EXECUTABLE).empty()) GTEST_SKIP() << "built without the executable";
+  const auto train = [](const std::string& variables) {
+    const TemporaryFolder folder;
+    return test::run_shell("cd '" + folder.path().string() + "' && env " + variables +
+                           " '" CONVOY_TEST_EXECUTABLE "' train --data synthetic:100 --steps 1 --threads 1 2>&1");
+  };
+  const auto tasks = train("SLURM_JOB_ID=5 SLURM_STEP_NUM_TASKS=2 SLURM_PROCID=0");
+  EXPECT_EQ(tasks.code, 2) << tasks.output;
+  EXPECT_THAT(tasks.output, AllOf(StartsWith("convoy: srun started 2 tasks"), HasSubstr("--mpi=pmix")));
+  EXPECT_EQ(tasks.output.find('\n'), tasks.output.size() - 1) << "one line";
+  EXPECT_EQ(train("SLURM_JOB_ID=5 SLURM_NTASKS=2 SLURM_PROCID=0").code, 0) << "in a batch script's shell";
 }
 
 TEST(Launches, launchers_are_known_by_their_variables) {

@@ -69,6 +69,7 @@ TEST(Worlds, a_larger_rate_gets_a_warm_up_of_a_twentieth_of_the_epochs) {
     return resolved(world, settings).config.optimizer.warmup_epochs;
   };
   EXPECT_DOUBLE_EQ(warmup(kFour, {{"batch-per-rank", "64"}}), 1.0);
+  EXPECT_DOUBLE_EQ(warmup(kFour, {{"batch-per-rank", "17"}}), 1.0);  // 68 images instead of 64
   EXPECT_DOUBLE_EQ(warmup(kFour, {{"batch-per-rank", "64"}, {"warmup-epochs", "3"}}), 3.0);
   EXPECT_DOUBLE_EQ(warmup(kFour, {{"batch-per-rank", "64"}, {"warmup-steps", "10"}}), 0.0);
   EXPECT_DOUBLE_EQ(warmup(kFour, {{"batch-per-rank", "64"}, {"schedule", "triangular"}}), 0.0);
