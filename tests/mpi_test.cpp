@@ -13,6 +13,7 @@
 #include <thread>
 
 #include "mpi/mpi_communicator.hpp"
+#include "support/data_files.hpp"
 #include "support/run_files.hpp"
 #include "support/shell.hpp"
 #include "support/smooth_networks.hpp"
@@ -68,6 +69,13 @@ class Mpi : public testing::Test {
   test::ShellOutcome launch_two(const std::string& first, const std::string& second,
                                 seconds limit = seconds(60)) const {
     return shell(kLaunch + "1 " + first + " : -n 1 " CONVOY_TEST_EXECUTABLE " " + second, limit);
+  }
+
+  // Two workers with the same arguments, the second in a folder of its own: /proc/self/cwd/NAME is one path and two
+  // files, as on two hosts.
+  test::ShellOutcome launch_on_two_hosts(const std::string& arguments) const {
+    std::ofstream(file("worker.sh")) << "cd elsewhere && exec '" CONVOY_TEST_EXECUTABLE "' " << arguments << "\n";
+    return shell(kLaunch + "1 " + arguments + " : -n 1 sh worker.sh");
   }
 
   static constexpr const char* kTrain =
@@ -162,6 +170,37 @@ TEST_F(Mpi, workers_with_other_options_or_data_end_with_one_line_that_names_the_
   const auto data = launch_two(train, train + "--data synthetic:104");
   EXPECT_EQ(data.code, 1) << data.output;
   EXPECT_THAT(data.output, HasSubstr("'data = \"synthetic:104\"' and 'data = \"synthetic:103\"'"));
+}
+
+TEST_F(Mpi, workers_that_read_other_images_from_one_path_end_with_one_line) {
+  test::NamedFiles images = test::cifar10_binary(12);
+  fs::create_directories(file("elsewhere/data"));
+  fs::create_directories(file("data"));
+  test::write(file("data"), images);
+  const std::string train =
+      std::string(kTrain) + "--data /proc/self/cwd/data --out '" + file("run").string() + "' --model seed";
+  test::write(file("elsewhere/data"), images);
+  const auto equal = launch_on_two_hosts(train);
+  EXPECT_EQ(equal.code, 0) << equal.output;
+  images.front().second.back() ^= 1;  // one bit of one pixel
+  test::write(file("elsewhere/data"), images);
+  const auto other = launch_on_two_hosts(train);
+  EXPECT_EQ(other.code, 1) << other.output;
+  EXPECT_THAT(other.output, HasSubstr("convoy: worker 1 and worker 0 differ in data: 'checksum "));
+}
+
+TEST_F(Mpi, the_first_worker_s_weights_are_where_all_start) {
+  const std::string train = std::string(kTrain) + "--model '" + file("smooth.json").string() + "' --steps 1 ";
+  ASSERT_EQ(convoy(train + "--learning-rate 0 --seed 1 --out first").code, 0);
+  ASSERT_EQ(convoy(train + "--learning-rate 0 --seed 2 --out second").code, 0);
+  fs::create_directory(file("elsewhere"));
+  fs::copy(file("first/weights.safetensors"), file("start.safetensors"));
+  fs::copy(file("second/weights.safetensors"), file("elsewhere/start.safetensors"));
+  const auto job = launch_on_two_hosts(train + "--learning-rate 0 --init /proc/self/cwd/start.safetensors --out run");
+  ASSERT_EQ(job.code, 0) << job.output;
+  // The mean of two equal numbers is exact.
+  EXPECT_EQ(test::weights_of(file("run")), test::weights_of(file("first")));
+  EXPECT_NE(test::weights_of(file("run")), test::weights_of(file("second")));
 }
 
 TEST_F(Mpi, a_worker_that_throws_ends_the_job_with_its_message) {
