@@ -13,7 +13,7 @@
 namespace convoy {
 
 struct ImageSet {
-  Extent image;                                // channels 1 or 3
+  Extent image;                      // channels 1 or 3
   std::vector<std::uint8_t> images;  // what a reader fills; empty where `mapped` has the pixels
   std::vector<std::int32_t> labels;
   std::shared_ptr<const std::uint8_t> mapped;  // read only, shared with other processes

@@ -105,8 +105,8 @@ RunResults train(RunConfig config, Communicator& communicator, RunContext& conte
   for (const std::string& warning : config_warnings(config)) context.note(warning);
   const World world{communicator.size(), config.virtual_ranks};
 
-  auto [data, line] = load_shared_dataset(
-      {.path = config.data, .coarse_labels = config.labels == LabelKind::coarse}, communicator);
+  auto [data, line] =
+      load_shared_dataset({.path = config.data, .coarse_labels = config.labels == LabelKind::coarse}, communicator);
   if (!line.empty()) context.note(line);
   const Sets sets = split_sets(data, config);
   const Extent image = sets.train.image;
