@@ -9,11 +9,6 @@
 
 namespace convoy {
 
-// Of one batch.
-struct Evaluator::BatchSums {
-  LossSums viewed, plain;
-};
-
 std::vector<WeightedView> test_views(int views) {
   if (views == 1) return {{{}, 1.0F}};
   if (views == 2) return {{{}, 0.5F}, {{.mirror = true}, 0.5F}};
@@ -39,7 +34,9 @@ Evaluator::Evaluator(Backend& backend, Communicator& communicator, const Model& 
       activations_(backend.allocate(program_.activation_bytes(), "activations of the evaluation")),
       row_(backend.allocate(sizeof(StepRow), "row of the evaluation")),
       sums_(backend.allocate((most_images + batch - 1) / batch * sizeof(BatchSums), "sums of the evaluation")),
-      logits_(backend.allocate(static_cast<std::size_t>(batch) * model.shapes.classes * sizeof(float), "logits")) {}
+      logits_(backend.allocate(static_cast<std::size_t>(batch) * model.shapes.classes * sizeof(float), "logits")),
+      host_sums_(sums_.bytes() / sizeof(BatchSums)),
+      losses_(host_sums_.size()) {}
 
 void Evaluator::forward(const DeviceSet& set, const View& view) {
   const Extent& input = model_.shapes.input;
@@ -105,23 +102,23 @@ Evaluation Evaluator::evaluate(const Weights& weights, const DeviceSet& set) {
     }
     add_loss(logits_.floats(), &sums[batch].viewed);
   });
-  std::vector<BatchSums> found(batches);
-  backend_.download(found.data(), sums, batches * sizeof(BatchSums));
-  return total(found);
+  backend_.download(host_sums_.data(), sums, batches * sizeof(BatchSums));
+  return total(batches);
 }
 
-// Of all ranks' batches; those of other ranks are zero here.
-Evaluation Evaluator::total(std::span<const BatchSums> batches) {
-  std::vector<double> losses;
+// Of all ranks' batches.
+Evaluation Evaluator::total(std::size_t batches) {
   std::int64_t counts[3] = {};
-  for (const BatchSums& batch : batches) {
-    losses.push_back(batch.viewed.loss);
+  for (std::size_t i = 0; i < batches; ++i) {
+    const BatchSums& batch = host_sums_[i];
+    losses_[i] = batch.viewed.loss;
     counts[0] += batch.viewed.samples;
     counts[1] += batch.viewed.correct;
     counts[2] += batch.plain.correct;
   }
   communicator_.sum(std::span<std::int64_t>(counts));
-  communicator_.sum(std::span<double>(losses));  // each has one rank's value and zeros: exact
+  const std::span<double> losses(losses_.data(), batches);
+  communicator_.sum(losses);  // each has one rank's value and zeros: exact
   const auto samples = static_cast<double>(std::max<std::int64_t>(counts[0], 1));
   return {std::accumulate(losses.begin(), losses.end(), 0.0) / samples, static_cast<double>(counts[1]) / samples,
           static_cast<double>(counts[2]) / samples, counts[0]};

@@ -5,7 +5,6 @@
 
 #include <memory>
 #include <optional>
-#include <span>
 #include <vector>
 
 #include "convoy/backend.hpp"
@@ -46,8 +45,10 @@ class Evaluator {
   template <typename PerBatch>
   void run_batches(const Weights& weights, const DeviceSet& set, int rank, int ranks, const PerBatch& per_batch);
   void forward(const DeviceSet& set, const View& view);
-  struct BatchSums;
-  Evaluation total(std::span<const BatchSums> batches);
+  struct BatchSums {
+    LossSums viewed, plain;
+  };
+  Evaluation total(std::size_t batches);
 
   Backend& backend_;
   Communicator& communicator_;
@@ -57,6 +58,8 @@ class Evaluator {
   Weights weights_;  // the evaluation's own
   DevicePixels pixels_;
   Arena weight_copies_, activations_, row_, sums_, logits_;
+  std::vector<BatchSums> host_sums_;  // of every batch; other ranks' are zero
+  std::vector<double> losses_;
 };
 
 }  // namespace convoy
