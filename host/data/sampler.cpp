@@ -6,7 +6,6 @@
 #include <limits>
 
 #include "convoy/error.hpp"
-#include "convoy/philox.hpp"
 
 namespace convoy {
 namespace {
@@ -24,13 +23,12 @@ std::size_t bucket_of(std::uint64_t key) { return static_cast<std::size_t>(key >
 
 }  // namespace
 
-std::vector<std::int32_t> epoch_order(std::uint64_t seed, int epoch, std::size_t count) {
-  CONVOY_CHECK(epoch >= 0, "an epoch from 0 expected, found {}", epoch);
+std::vector<std::int32_t> keyed_permutation(const PermutationKey& key, std::size_t count) {
   CONVOY_CHECK(count <= std::size_t{std::numeric_limits<std::int32_t>::max()}, "{} samples are too many", count);
   std::vector<std::uint64_t> keys(count);
   std::array<std::size_t, (std::size_t{1} << kBucketBits) + 1> begin{};
   for (std::size_t i = 0; i < count; ++i) {
-    const Random4 bits = random_bits(seed, Purpose::permutation, static_cast<std::uint32_t>(epoch), i);
+    const Random4 bits = random_bits(key.seed, key.purpose, key.epoch, i, key.salt);
     keys[i] = (std::uint64_t{bits.x} << 32) | bits.y;
     ++begin[bucket_of(keys[i]) + 1];
   }
@@ -47,6 +45,11 @@ std::vector<std::int32_t> epoch_order(std::uint64_t seed, int epoch, std::size_t
   std::vector<std::int32_t> order(count);
   std::transform(sorted.begin(), sorted.end(), order.begin(), [](const Keyed& keyed) { return keyed.sample; });
   return order;
+}
+
+std::vector<std::int32_t> epoch_order(std::uint64_t seed, int epoch, std::size_t count) {
+  CONVOY_CHECK(epoch >= 0, "an epoch from 0 expected, found {}", epoch);
+  return keyed_permutation({.seed = seed, .epoch = static_cast<std::uint32_t>(epoch)}, count);
 }
 
 Share share_of(std::int64_t first, std::int64_t count, int rank, int world_size) {

@@ -5,10 +5,23 @@
 #include <cstdint>
 #include <vector>
 
+#include "convoy/philox.hpp"
+
 namespace convoy {
 
-// The keyed permutation of [0, count): sample i has the key (x << 32 | y) of random_bits(seed, permutation, epoch, i);
-// the order is by key, then by i. Exact, so every backend computes the same.
+// Which of all permutations: the arguments of random_bits but for the index.
+struct PermutationKey {
+  std::uint64_t seed = 0;
+  Purpose purpose = Purpose::permutation;
+  std::uint32_t epoch = 0;
+  std::uint32_t salt = 0;
+};
+
+// The keyed permutation of [0, count): i has the key (x << 32 | y) of random_bits(seed, purpose, epoch, i, salt); the
+// order is by key, then by i. Exact, so every backend computes the same.
+std::vector<std::int32_t> keyed_permutation(const PermutationKey& key, std::size_t count);
+
+// The one for Purpose::permutation without salt.
 std::vector<std::int32_t> epoch_order(std::uint64_t seed, int epoch, std::size_t count);
 
 // Positions [first, first + count) of the epoch's order; count may be 0.

@@ -16,7 +16,7 @@ namespace convoy {
 
 // What random bits are drawn for. The numbers are part of the reproducibility contract: never reuse one.
 enum class Purpose : std::uint32_t {
-  permutation = 1,  // index: sample
+  permutation = 1,  // index: sample; or place in a rank's shard, salt: rank + 1
   flip = 2,         // index: sample
   translate = 3,
   cutout = 4,
@@ -25,7 +25,8 @@ enum class Purpose : std::uint32_t {
   initialise = 7,  // index: element / 4; salt: parameter
   validation = 8,  // index: sample
   synthetic = 9,   // index: sample
-  shard = 10,      // index: sample
+  shard = 10,      // see host/data/shard_draws.hpp
+  rank_seed = 11,  // index: rank
 };
 
 struct Random4 {
