@@ -64,6 +64,14 @@ TEST(AveragingPolicies, those_that_ruin_the_average_warn) {
   EXPECT_EQ(AveragingPolicy::parse("every:16").warning(), "");
 }
 
+TEST(AveragingPolicies, those_that_average_once_at_most_train_apart) {
+  EXPECT_TRUE(AveragingPolicy::parse("never").trains_apart());
+  EXPECT_TRUE(AveragingPolicy::parse("end").trains_apart());
+  for (const char* text : {"epoch", "every:1000", "step", "post-local:1,4", "quadratic:1,1"}) {
+    EXPECT_FALSE(AveragingPolicy::parse(text).trains_apart()) << text;
+  }
+}
+
 TEST(AveragingPolicies, mistakes_are_named) {
   const auto refusal = [](const char* text) {
     try {

@@ -98,6 +98,7 @@ TEST(RunConfigs, every_value_of_every_option_survives_the_resolved_recipe) {
                                          {"labels", "coarse"},
                                          {"validation", "0.1"},
                                          {"normalisation", "unit"},
+                                         {"test-images", "6000"},
                                          {"norm-group-size", "25"},
                                          {"momentum", "0.85"},
                                          {"nesterov", "true"},
@@ -135,6 +136,10 @@ TEST(RunConfigs, every_value_of_every_option_survives_the_resolved_recipe) {
                                          {"recalibrate", "10"},
                                          {"batch-per-rank", "32"},
                                          {"scale-rate", "sqrt"},
+                                         {"shard", "dirichlet:0.5"},
+                                         {"samples-per-rank", "30000"},
+                                         {"start", "own"},
+                                         {"local-accuracy", "true"},
                                          {"virtual-ranks", "4"},
                                          {"evaluate-every", "end"},
                                          {"log-every", "7"},
@@ -238,12 +243,14 @@ TEST(RunConfigs, mistakes_on_the_command_line_are_named_with_the_option) {
   EXPECT_THAT(command_line_error({{"group", "filters.rate=1"}}),
               HasSubstr("unknown option of a parameter group 'rate'"));
   EXPECT_THAT(command_line_error({{"evaluate-every", "0"}}), HasSubstr("or end, expected"));
+  EXPECT_THAT(command_line_error({{"shard", "fixd"}}), HasSubstr("--shard: one of epoch|fixed|"));
 }
 
 TEST(RunConfigs, contradictions_are_refused) {
   EXPECT_THAT(command_line_error({{"nesterov", "true"}}), HasSubstr("nesterov needs a momentum"));
   EXPECT_THAT(command_line_error({{"schedule", "triangular"}, {"warmup-steps", "5"}}), HasSubstr("warms up by itself"));
   EXPECT_THAT(command_line_error({{"warmup-epochs", "5"}, {"epochs", "4"}}), HasSubstr("longer than the run"));
+  EXPECT_THAT(command_line_error({{"shard", "overlapping"}}), HasSubstr("needs --samples-per-rank N"));
 }
 
 TEST(RunConfigs, an_unknown_recipe_lists_the_shipped_ones) {

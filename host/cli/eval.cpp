@@ -14,7 +14,8 @@ namespace {
 
 struct EvalArguments {
   explicit EvalArguments(CLI::App& app)
-      : options(app, {"data", "precision", "device", "threads", "labels", "views", "evaluation-batch"}) {}
+      : options(app, {"data", "precision", "device", "threads", "labels", "test-images", "views", "evaluation-batch"}) {
+  }
   ConfigOptions options;
   std::string weights, logits;
   bool json = false;
@@ -25,6 +26,7 @@ EvaluateOptions options_of(const EvalArguments& arguments, const RunConfig& conf
   options.weights = arguments.weights;
   options.data = data_or_found(config.data);
   options.labels = config.labels;
+  options.test_images = config.test_images;
   options.logits = arguments.logits;
   if (config.is_from_command_line("views")) options.views = config.views;
   if (config.is_from_command_line("evaluation-batch")) options.evaluation_batch = config.evaluation_batch;

@@ -2,6 +2,7 @@
 // images [count,H,W,C] (HWC, channels adjacent); labels [count], each below class_names.size().
 #pragma once
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
@@ -20,6 +21,10 @@ struct ImageSet {
   std::size_t count() const { return labels.size(); }
   std::size_t pixel_bytes() const { return count() * static_cast<std::size_t>(image.elements()); }
   const std::uint8_t* pixels() const { return mapped ? mapped.get() : images.data(); }
+  void keep_first(std::size_t most) {
+    labels.resize(std::min(most, count()));
+    if (!mapped) images.resize(pixel_bytes());
+  }
   const std::uint8_t* at(std::size_t index) const {
     return pixels() + index * static_cast<std::size_t>(image.elements());
   }

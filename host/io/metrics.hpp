@@ -6,6 +6,7 @@
 #include <map>
 #include <optional>
 #include <string>
+#include <vector>
 
 namespace convoy {
 
@@ -44,6 +45,7 @@ struct CommunicationResults {
 struct RunResults {
   std::optional<double> test_accuracy, test_loss;  // with the recipe's views
   std::optional<double> test_accuracy_plain;       // without
+  std::vector<double> local_test_accuracy;         // of each rank's own weights before the last average; often empty
   std::optional<double> validation_accuracy, validation_loss;
   std::optional<double> train_loss;
   std::int64_t steps = 0;

@@ -165,6 +165,10 @@ std::string final_table(const RunFacts& facts, const RunResults& results, double
   put("test accuracy", results.test_accuracy);
   const bool has_views = results.test_accuracy_plain && results.test_accuracy_plain != results.test_accuracy;
   if (has_views) put("  without views", results.test_accuracy_plain);
+  if (const auto& local = results.local_test_accuracy; !local.empty()) {
+    const auto [least, most] = std::ranges::minmax_element(local);
+    rows.emplace_back("  of each rank alone", fmt::format("{:.4f}-{:.4f} ({} ranks)", *least, *most, local.size()));
+  }
   put("test loss", results.test_loss);
   put("validation accuracy", results.validation_accuracy);
   put("validation loss", results.validation_loss);

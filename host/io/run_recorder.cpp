@@ -58,6 +58,7 @@ void put_results(Json& summary, const RunResults& results) {
   put(summary, "test_accuracy", results.test_accuracy);
   put(summary, "test_accuracy_plain", results.test_accuracy_plain);
   put(summary, "test_loss", results.test_loss);
+  if (!results.local_test_accuracy.empty()) summary["local_test_accuracy"] = results.local_test_accuracy;
   put(summary, "validation_accuracy", results.validation_accuracy);
   put(summary, "validation_loss", results.validation_loss);
   put(summary, "train_loss", results.train_loss);

@@ -83,12 +83,13 @@ PolicyStep Averager::policy_step(std::int64_t step, std::int64_t since_average) 
           .learning_rate = plan.learning_rate(step)};
 }
 
-void Averager::step(std::int64_t step) {
+void Averager::step(std::int64_t step, const std::function<void()>& before_average) {
   const Exchange exchange = policy_.at(policy_step(step, ++since_average_));
   const bool is_node_due =
       node_policy_ && node_policy_->at(policy_step(step, ++since_node_average_)) != Exchange::nothing;
   take_steps(ranks_.front()->plan.variant(step), exchange == Exchange::gradients);
   finish_late_average();
+  if (before_average) before_average();
   if (exchange == Exchange::weights) {
     average_world(step);
   } else if (is_node_due) {

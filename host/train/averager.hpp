@@ -2,6 +2,7 @@
 // A world of W workers with L ranks each has W * L ranks; worker w holds w * L ... w * L + L - 1.
 #pragma once
 
+#include <functional>
 #include <memory>
 #include <optional>
 #include <vector>
@@ -24,8 +25,9 @@ class Averager {
            std::vector<std::unique_ptr<LocalRank>>& ranks);
   ~Averager();
 
-  // One step of every local rank, with what the policies exchange in it.
-  void step(std::int64_t step);
+  // One step of every local rank, with what the policies exchange in it. `before_average`, where given, sees the ranks'
+  // own weights after the step, before an average changes them.
+  void step(std::int64_t step, const std::function<void()>& before_average = nullptr);
 
   // The mean over all ranks of their weights, or of their moving averages, in memory of its own: what is evaluated and
   // saved, and may be changed before. Changes no bit of training.

@@ -18,6 +18,7 @@ struct AveragingPolicy::Row {
   std::string_view arguments;  // as the usage shows them, separated by commas
   Exchange exchange;           // what is exchanged where `is_due`
   bool (*is_due)(const PolicyStep&, std::span<const double> values);
+  bool trains_apart;  // until the end
   std::string_view warning;
 };
 
@@ -50,13 +51,13 @@ constexpr std::string_view kOneAverage =
     "or step for a good one";
 
 constexpr AveragingPolicy::Row kPolicies[] = {
-    {"never", "", Exchange::nothing, is_never, "ranks never meet: the average that is evaluated is near chance"},
-    {"end", "", Exchange::weights, is_end, kOneAverage},
-    {"epoch", "", Exchange::weights, is_epoch_end, ""},
-    {"every", "K", Exchange::weights, is_kth, ""},
-    {"step", "", Exchange::gradients, is_always, ""},
-    {"post-local", "EPOCH,K", Exchange::weights, is_post_local, ""},
-    {"quadratic", "C,K", Exchange::weights, is_quadratic, ""},
+    {"never", "", Exchange::nothing, is_never, true, "ranks never meet: the average that is evaluated is near chance"},
+    {"end", "", Exchange::weights, is_end, true, kOneAverage},
+    {"epoch", "", Exchange::weights, is_epoch_end, false, ""},
+    {"every", "K", Exchange::weights, is_kth, false, ""},
+    {"step", "", Exchange::gradients, is_always, false, ""},
+    {"post-local", "EPOCH,K", Exchange::weights, is_post_local, false, ""},
+    {"quadratic", "C,K", Exchange::weights, is_quadratic, false, ""},
 };
 
 std::string usage(const AveragingPolicy::Row& row) {
@@ -119,6 +120,8 @@ bool AveragingPolicy::ever_averages_gradients() const { return row_->exchange ==
 bool AveragingPolicy::makes_local_steps() const {
   return !ever_averages_gradients() && !(row_->name == "every" && values_.front() == 1);
 }
+
+bool AveragingPolicy::trains_apart() const { return row_->trains_apart; }
 
 std::string AveragingPolicy::warning() const { return std::string(row_->warning); }
 

@@ -33,6 +33,8 @@ class AveragingPolicy {
   bool ever_averages_gradients() const;
   // Ranks go apart between averages: more than one step, or no average at all.
   bool makes_local_steps() const;
+  // Averages weights at most once, at the end.
+  bool trains_apart() const;
   // What a user should know of this choice, in one line; empty for most.
   std::string warning() const;
 

@@ -13,19 +13,21 @@ namespace convoy {
 class DeviceSet {
  public:
   // `set` must outlive this: a backend on the host may read it where it lies. The order starts as 0, 1, 2, ...
-  DeviceSet(Backend& backend, const ImageSet& set)
+  DeviceSet(Backend& backend, const ImageSet& set) : DeviceSet(backend, set, set.count()) {
+    std::vector<std::int32_t> order(count_);
+    std::iota(order.begin(), order.end(), 0);
+    set_order(order);
+  }
+  // With an order of `positions` samples, which set_order gives.
+  DeviceSet(Backend& backend, const ImageSet& set, std::size_t positions)
       : backend_(&backend),
         image_(set.image),
         count_(set.count()),
         images_(backend.share(set.pixels(), set.pixel_bytes(), "images")),
         labels_(backend.share(set.labels.data(), set.labels.size() * sizeof(std::int32_t), "labels")),
-        order_(backend.allocate(set.count() * sizeof(std::int32_t), "order of the samples")) {
-    std::vector<std::int32_t> order(count_);
-    std::iota(order.begin(), order.end(), 0);
-    set_order(order);
-  }
+        order_(backend.allocate(positions * sizeof(std::int32_t), "order of the samples")) {}
 
-  void set_order(const std::vector<std::int32_t>& order) {  // count() sample numbers
+  void set_order(const std::vector<std::int32_t>& order) {  // sample numbers, as many as planned
     backend_->upload(order_.data(), order.data(), order.size() * sizeof(std::int32_t));
   }
   BatchSource source() const {

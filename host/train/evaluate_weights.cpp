@@ -14,7 +14,8 @@ WeightsEvaluation evaluate_weights(const EvaluateOptions& options, RunConfig con
   CONVOY_CHECK(loaded.info.has_value(), "{}: has no network in its metadata, so it was not written by convoy",
                options.weights.string());
   const WeightsInfo& info = *loaded.info;
-  const Dataset data = load_dataset({.path = options.data, .coarse_labels = options.labels == LabelKind::coarse});
+  Dataset data = load_dataset({.path = options.data, .coarse_labels = options.labels == LabelKind::coarse});
+  if (options.test_images > 0) data.test.keep_first(static_cast<std::size_t>(options.test_images));
   CONVOY_CHECK(data.test.count() > 0, "{}: has no test images", data.origin);
   CONVOY_CHECK(data.classes() == static_cast<int>(info.class_names.size()), "{}: {} classes, but the weights know {}",
                data.origin, data.classes(), info.class_names.size());

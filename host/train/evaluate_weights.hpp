@@ -14,6 +14,7 @@ struct EvaluateOptions {
   std::filesystem::path weights;
   std::string data;
   LabelKind labels = LabelKind::fine;
+  int test_images = 0;                         // the first so many; 0: all
   std::optional<int> views, evaluation_batch;  // else those of the weights file
   std::filesystem::path logits;                // write the plain view's logits and the labels here; empty: no
 };

@@ -77,7 +77,7 @@ void Evaluator::run_batches(const Weights& weights, const DeviceSet& set, int ra
   }
 }
 
-Evaluation Evaluator::evaluate(const Weights& weights, const DeviceSet& set) {
+Evaluation Evaluator::evaluate(const Weights& weights, const DeviceSet& set, Communicator& among) {
   const std::size_t batches = (set.count() + program_.batch() - 1) / program_.batch();
   auto* sums = static_cast<BatchSums*>(sums_.data());
   CONVOY_CHECK(batches * sizeof(BatchSums) <= sums_.bytes(), "an evaluation of {} images was not planned", set.count());
@@ -94,7 +94,7 @@ Evaluation Evaluator::evaluate(const Weights& weights, const DeviceSet& set) {
                                     .sums = to,
                                     .row = static_cast<StepRow*>(row_.data())});
   };
-  run_batches(weights, set, communicator_.rank(), communicator_.size(), [&](const StepRow&, std::int64_t batch) {
+  run_batches(weights, set, among.rank(), among.size(), [&](const StepRow&, std::int64_t batch) {
     for (std::size_t view = 0; view < views_.size(); ++view) {
       forward(set, views_[view].view);
       if (view == 0) add_loss(program_.logits(), &sums[batch].plain);  // the first view is the plain one
@@ -103,11 +103,11 @@ Evaluation Evaluator::evaluate(const Weights& weights, const DeviceSet& set) {
     add_loss(logits_.floats(), &sums[batch].viewed);
   });
   backend_.download(host_sums_.data(), sums, batches * sizeof(BatchSums));
-  return total(batches);
+  return total(batches, among);
 }
 
-// Of all ranks' batches.
-Evaluation Evaluator::total(std::size_t batches) {
+// Of the batches of all ranks in `among`; those of other ranks are zero here.
+Evaluation Evaluator::total(std::size_t batches, Communicator& among) {
   std::int64_t counts[3] = {};
   for (std::size_t i = 0; i < batches; ++i) {
     const BatchSums& batch = host_sums_[i];
@@ -116,9 +116,9 @@ Evaluation Evaluator::total(std::size_t batches) {
     counts[1] += batch.viewed.correct;
     counts[2] += batch.plain.correct;
   }
-  communicator_.sum(std::span<std::int64_t>(counts));
+  among.sum(std::span<std::int64_t>(counts));
   const std::span<double> losses(losses_.data(), batches);
-  communicator_.sum(losses);  // each has one rank's value and zeros: exact
+  among.sum(losses);  // each has one rank's value and zeros: exact
   const auto samples = static_cast<double>(std::max<std::int64_t>(counts[0], 1));
   return {std::accumulate(losses.begin(), losses.end(), 0.0) / samples, static_cast<double>(counts[1]) / samples,
           static_cast<double>(counts[2]) / samples, counts[0]};

@@ -37,7 +37,10 @@ class Evaluator {
   Evaluator(Backend& backend, Communicator& communicator, const Model& model, int batch, int views,
             const PixelScale& pixels, std::size_t most_images);
 
-  Evaluation evaluate(const Weights& weights, const DeviceSet& set);
+  // Every worker with the same weights; each takes its part of the batches.
+  Evaluation evaluate(const Weights& weights, const DeviceSet& set) { return evaluate(weights, set, communicator_); }
+  // Of weights that this worker alone has, without the others.
+  Evaluation evaluate_alone(const Weights& weights, const DeviceSet& set) { return evaluate(weights, set, *self_); }
   // The plain view's logits [count, classes], logit scale included; one rank.
   std::vector<float> logits(const Weights& weights, const DeviceSet& set);
 
@@ -48,10 +51,12 @@ class Evaluator {
   struct BatchSums {
     LossSums viewed, plain;
   };
-  Evaluation total(std::size_t batches);
+  Evaluation evaluate(const Weights& weights, const DeviceSet& set, Communicator& among);
+  Evaluation total(std::size_t batches, Communicator& among);
 
   Backend& backend_;
   Communicator& communicator_;
+  std::unique_ptr<Communicator> self_ = make_self_communicator();
   const Model& model_;
   std::vector<WeightedView> views_;
   Program program_;

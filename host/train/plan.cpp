@@ -8,14 +8,13 @@
 
 namespace convoy {
 
-StepPlan::StepPlan(const RunConfig& config, const ParamLayout& layout, std::size_t training_images, int rank,
-                   int world_size)
+StepPlan::StepPlan(const RunConfig& config, const ParamLayout& layout, std::int64_t positions, int rank, int world_size)
     : config_(config),
-      images_(static_cast<std::int64_t>(training_images)),
-      steps_per_epoch_((images_ + config.batch - 1) / config.batch),
+      positions_(positions),
+      steps_per_epoch_((positions_ + config.batch - 1) / config.batch),
       rank_(rank),
       world_size_(world_size) {
-  CONVOY_CHECK(images_ > 0, "{}: no training images", config.data);
+  CONVOY_CHECK(positions_ > 0, "{}: no training images", config.data);
   rates_ = group_rates(layout, config, steps_per_epoch_);
   run_rate_ = rate_of(config.optimizer, steps_per_epoch_);
 }
@@ -26,12 +25,12 @@ std::int64_t StepPlan::last_step() const {
 
 std::int64_t StepPlan::global_images(std::int64_t step) const {
   const std::int64_t first = step % steps_per_epoch_ * config_.batch;
-  return std::min<std::int64_t>(config_.batch, images_ - first);
+  return std::min<std::int64_t>(config_.batch, positions_ - first);
 }
 
 std::int64_t StepPlan::images() const {
   const std::int64_t whole_epochs = last_step() / steps_per_epoch_;
-  return whole_epochs * images_ + last_step() % steps_per_epoch_ * config_.batch;
+  return whole_epochs * positions_ + last_step() % steps_per_epoch_ * config_.batch;
 }
 
 std::vector<StepRow> StepPlan::rows(int epoch) const {

@@ -15,7 +15,8 @@ namespace convoy {
 
 class StepPlan {
  public:
-  StepPlan(const RunConfig& config, const ParamLayout& layout, std::size_t training_images, int rank, int world_size);
+  // positions: how many samples an epoch takes over all ranks (see Shards).
+  StepPlan(const RunConfig& config, const ParamLayout& layout, std::int64_t positions, int rank, int world_size);
 
   std::int64_t steps_per_epoch() const { return steps_per_epoch_; }
   std::int64_t scheduled_steps() const { return steps_per_epoch_ * config_.epochs; }  // where the schedule ends
@@ -34,7 +35,7 @@ class StepPlan {
   const RunConfig& config_;
   std::vector<GroupRate> rates_;
   GroupRate run_rate_;
-  std::int64_t images_;
+  std::int64_t positions_;  // of an epoch
   std::int64_t steps_per_epoch_;
   int rank_, world_size_;
 };

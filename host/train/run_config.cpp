@@ -7,6 +7,7 @@
 #include <filesystem>
 
 #include "convoy/error.hpp"
+#include "data/shards.hpp"
 #include "io/atomic_file.hpp"
 #include "io/did_you_mean.hpp"
 #include "io/embedded.hpp"
@@ -122,6 +123,9 @@ void check_config(const RunConfig& config) {
   check_group("", config.optimizer);
   for (const auto& [group_name, unused] : config.groups) {
     check_group(fmt::format("groups.{}: ", group_name), config.group(group_name));
+  }
+  if (Sharding::parse(config.shard).needs_samples_per_rank() && config.samples_per_rank == 0) {
+    fail_usage("--shard {} needs --samples-per-rank N: how many samples each rank has", config.shard);
   }
   constexpr std::size_t kMostGroups = kMaxGroups;
   if (config.groups.size() > kMostGroups) {

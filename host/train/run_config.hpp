@@ -24,6 +24,7 @@ enum class Normalisation : std::uint8_t { dataset, unit };  // unit: x / 255
 enum class RateScaling : std::uint8_t { none, sqrt, linear };
 enum class OuterKind : std::uint8_t { average, slowmo, nesterov };
 enum class MomentsRule : std::uint8_t { local, average, reset };
+enum class WeightStart : std::uint8_t { common, own };
 enum class LabelKind : std::uint8_t { fine, coarse };
 
 // Everything that may differ between parameter groups.
@@ -73,6 +74,7 @@ struct RunConfig {
   LabelKind labels = LabelKind::fine;
   double validation = 0;  // 0 none; below 1 a fraction of the training set; else a count
   Normalisation normalisation = Normalisation::dataset;
+  int test_images = 0;  // the first so many are evaluated; 0: all
 
   std::string model = "seed";  // a zoo network or a file
   std::string init;            // a weights file to start from
@@ -98,6 +100,10 @@ struct RunConfig {
   int virtual_ranks = 1;   // ranks that each worker holds and steps in turn
   int batch_per_rank = 0;  // 0: `batch` over all ranks; else `batch` becomes this times the ranks
   RateScaling scale_rate = RateScaling::none;  // of all rates, where batch_per_rank makes another batch of it
+  std::string shard = "epoch";                 // see Sharding
+  std::int64_t samples_per_rank = 0;           // in an epoch; 0: the ranks share the training set
+  WeightStart start = WeightStart::common;     // own: each rank draws its own first weights
+  bool local_accuracy = false;                 // also where the policy averages more often than once
 
   Precision precision = Precision::fp32;
   DeviceChoice device = DeviceChoice::automatic;

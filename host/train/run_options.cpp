@@ -9,6 +9,7 @@
 #include <utility>
 
 #include "convoy/error.hpp"
+#include "data/shards.hpp"
 #include "io/did_you_mean.hpp"
 #include "train/averaging_policy.hpp"
 
@@ -53,6 +54,10 @@ struct Words<MomentsRule> {
 template <>
 struct Words<RateScaling> {
   static constexpr std::string_view all = "none|sqrt|linear";
+};
+template <>
+struct Words<WeightStart> {
+  static constexpr std::string_view all = "common|own";
 };
 template <>
 struct Words<Flip> {
@@ -156,6 +161,7 @@ void set_average_node(RunConfig& config, std::string_view text) {
   }
   config.averaging.node = text;
 }
+void set_shard(RunConfig& config, std::string_view text) { config.shard = Sharding::parse(text).text(); }
 
 void set_validation(RunConfig& config, std::string_view text) {
   double share = 0;
@@ -197,6 +203,7 @@ constexpr RunOption kRunOptions[] = {
   {"labels", OptionGroup::data, word, Words<LabelKind>::all, "which labels of CIFAR-100", kFixed, RUN(&RunConfig::labels)},
   {"validation", OptionGroup::data, real, "COUNT|FRACTION", "hold out part of the training set, equally of each class; the test set is then read once, at the end", kFixed, &set_validation, &get<RunConfig, &RunConfig::validation>, 0, kMost},
   {"normalisation", OptionGroup::data, word, Words<Normalisation>::all, "by the data set's mean and deviation, or x/255", kFixed, RUN(&RunConfig::normalisation)},
+  {"test-images", OptionGroup::data, integer, "N", "evaluate on the first N test images; 0: all", kMayChange, RUN(&RunConfig::test_images), 0, kMost},
 
   {"init", OptionGroup::model, text, "FILE", "start from these weights (safetensors)", kFixed, RUN(&RunConfig::init)},
   {"norm-group-size", OptionGroup::model, integer, "N", "images that batch normalisation sees together; 0: the rank's batch", kFixed, RUN(&RunConfig::norm_group_size), 0, 1 << 20},
@@ -239,6 +246,10 @@ constexpr RunOption kRunOptions[] = {
   {"recalibrate", ranks, integer, "N", "batches for new normalisation statistics of the evaluated weights; 0: none; -1: 20 where weights are averaged after several steps", kFixed, RUN(&RunConfig::recalibrate), -1, 1 << 20},
   {"batch-per-rank", ranks, integer, "B", "images per step of each rank, instead of --batch; 0: --batch holds", kFixed, RUN(&RunConfig::batch_per_rank), 0, 1 << 20},
   {"scale-rate", ranks, word, Words<RateScaling>::all, "all learning rates, by the batch of --batch-per-rank over --batch", kFixed, RUN(&RunConfig::scale_rate)},
+  {"shard", ranks, text, "MODE", "which images a rank sees: epoch (a new part in each), fixed (the same part), dirichlet:ALPHA (fixed, with classes of its own), overlapping (--samples-per-rank of the set)", kFixed, &set_shard, &get<RunConfig, &RunConfig::shard>},
+  {"samples-per-rank", ranks, integer, "N", "images of each rank in an epoch; 0: the ranks share the training set", kFixed, RUN(&RunConfig::samples_per_rank), 0, kMost},
+  {"start", ranks, word, Words<WeightStart>::all, "first weights: the same for all ranks, or each rank's own", kFixed, RUN(&RunConfig::start)},
+  {"local-accuracy", ranks, boolean, "", "test each rank's own weights before the last average; --average never and end always do", kMayChange, RUN(&RunConfig::local_accuracy)},
   {"virtual-ranks", ranks, integer, "N", "ranks that this process holds and steps in turn, to study averaging on one device", kFixed, RUN(&RunConfig::virtual_ranks), 1, 1024},
 
   {"evaluate-every", output, text, "E|end", "epochs between evaluations", kMayChange, &set_evaluate_every, &get_evaluate_every, 0, 1e6},

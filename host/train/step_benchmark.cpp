@@ -48,7 +48,7 @@ class Bench {
         device_(choose_device(config_)),
         model_(make_model(config_.model, kClasses, kChannels)),
         data_(load_dataset({.path = fmt::format("synthetic:{}", std::max(config_.batch, kFewestSynthetic))})),
-        plan_(config_, model_.layout, data_.train.count(), 0, 1),
+        plan_(config_, model_.layout, static_cast<std::int64_t>(data_.train.count()), 0, 1),
         weights_(backend(), model_.layout, "weights"),
         set_(backend(), data_.train),
         step_(backend(), model_, config_, weights_, set_.source(), data_.train.image,

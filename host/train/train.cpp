@@ -8,7 +8,10 @@
 #include <utility>
 #include <vector>
 
+#include "convoy/checksum.hpp"
 #include "convoy/error.hpp"
+#include "convoy/philox.hpp"
+#include "data/shards.hpp"
 #include "data/shared_dataset.hpp"
 #include "data/split.hpp"
 #include "data/statistics.hpp"
@@ -33,6 +36,7 @@ struct Sets {
 Sets split_sets(Dataset& data, const RunConfig& config) {
   CONVOY_CHECK(data.train.count() > 0, "{}: has no training images", data.origin);
   CONVOY_CHECK(data.test.count() > 0, "{}: has no test images", data.origin);
+  if (config.test_images > 0) data.test.keep_first(static_cast<std::size_t>(config.test_images));
   if (config.validation == 0) return {std::move(data.train), {}, std::move(data.test)};
   const std::size_t count = validation_count(fmt::format("{}", config.validation), data.train.count());
   Split split = split_validation(data.train, count, config.seed);
@@ -53,9 +57,9 @@ PixelStatistics pixel_statistics(const ImageSet& training, Normalisation kind) {
   return {statistics.mean, statistics.deviation};
 }
 
-std::vector<float> first_weights(const Model& model, const RunConfig& config, const ImageSet& training,
-                                 const PixelScale& pixels, RunContext& context) {
-  std::vector<float> values = initial_weights(model.layout, config.seed);
+std::vector<float> first_weights(const Model& model, const RunConfig& config, std::uint64_t seed,
+                                 const ImageSet& training, const PixelScale& pixels, RunContext& context) {
+  std::vector<float> values = initial_weights(model.layout, seed);
   if (needs_whitening(model.layout)) whiten(model.layout, training, pixels.scale, pixels.offset, values);
   if (config.init.empty()) return values;
   const std::vector<std::string> kept = initialise_from(open_weights(config.init), model.layout, values);
@@ -81,9 +85,16 @@ RunFacts facts_of(const RunConfig& config, const Dataset& data, const Model& mod
   return facts;
 }
 
+// Of a rank's own first weights; the first rank's is the run's.
+std::uint64_t rank_seed(std::uint64_t seed, int rank) {
+  if (rank == 0) return seed;
+  const Random4 bits = random_bits(seed, Purpose::rank_seed, 0, static_cast<std::uint64_t>(rank));
+  return (std::uint64_t{bits.x} << 32) | bits.y;
+}
+
 // The first rank's, on all of them: broadcast, and proved equal.
-void set_first_weights(const std::vector<std::unique_ptr<LocalRank>>& ranks, Communicator& communicator,
-                       const std::vector<float>& values) {
+void set_common_weights(const std::vector<std::unique_ptr<LocalRank>>& ranks, Communicator& communicator,
+                        const std::vector<float>& values) {
   Weights& first = ranks.front()->weights;
   first.set(values);
   communicator.broadcast({first.data(), first.layout().total_elements}, 0);
@@ -93,6 +104,14 @@ void set_first_weights(const std::vector<std::unique_ptr<LocalRank>>& ranks, Com
     const Agreed item[] = {{"first weights", fmt::format("checksum {:016x}", rank->weights.checksum())}};
     agree(communicator, item);
   }
+}
+
+// The same on all workers, whose mathematics libraries may differ in a last digit.
+void check_shards(Communicator& communicator, const Shards& shards) {
+  const Samples order = shards.order(0);
+  const Agreed item[] = {
+      {"shards", fmt::format("checksum {:016x}", checksum(order.data(), order.size() * sizeof(std::int32_t)))}};
+  agree(communicator, item);
 }
 
 }  // namespace
@@ -118,19 +137,31 @@ RunResults train(RunConfig config, Communicator& communicator, RunContext& conte
   const PixelStatistics seen = pixel_statistics(sets.train, config.normalisation);
   const PixelScale pixels = pixel_scale(seen.mean, seen.deviation, model.shapes.input.channels);
 
-  DeviceSet training(backend, sets.train);
+  const ShardPlan dealing{config.seed, config.batch, world.size(), config.samples_per_rank};
+  const Shards shards(Sharding::parse(config.shard), dealing, sets.train.labels);
+  check_shards(communicator, shards);
+  DeviceSet training(backend, sets.train, static_cast<std::size_t>(shards.positions()));
   const DeviceSet test(backend, sets.test);
   std::optional<DeviceSet> validation;
   if (sets.validation.count() > 0) validation.emplace(backend, sets.validation);
   std::vector<std::unique_ptr<LocalRank>> ranks;
-  for (int local = 0; local < world.local; ++local) {
-    const StepPlan plan(config, model.layout, sets.train.count(), communicator.rank() * world.local + local,
-                        world.size());
+  const int first_rank = communicator.rank() * world.local;
+  for (int rank = first_rank; rank < first_rank + world.local; ++rank) {
+    const StepPlan plan(config, model.layout, shards.positions(), rank, world.size());
     ranks.push_back(std::make_unique<LocalRank>(backend, model, config, plan, training.source(), image, pixels));
     ranks.back()->step.prepare(plan.variants());
   }
   const StepPlan& plan = ranks.front()->plan;  // what it says of the whole world
-  set_first_weights(ranks, communicator, first_weights(model, config, sets.train, pixels, context));
+  const auto draw_weights = [&](int rank) {
+    return first_weights(model, config, rank_seed(config.seed, rank), sets.train, pixels, context);
+  };
+  if (config.start == WeightStart::own) {
+    for (int local = 0; local < world.local; ++local) {
+      ranks[static_cast<std::size_t>(local)]->weights.set(draw_weights(first_rank + local));
+    }
+  } else {
+    set_common_weights(ranks, communicator, draw_weights(0));
+  }
   Averager averager(backend, communicator, config, ranks);
   Evaluator evaluator(backend, communicator, model, config.evaluation_batch, config.views, pixels,
                       std::max(sets.test.count(), sets.validation.count()));
@@ -145,7 +176,7 @@ RunResults train(RunConfig config, Communicator& communicator, RunContext& conte
   RunRecorder& recorder = context.open(config, facts_of(config, data, model, backend.info(), world.size()),
                                        {.images = plan.images(), .first = 0, .epochs = config.epochs});
   Trainer trainer({backend, communicator, config, ranks, averager, evaluator, recalibration ? &*recalibration : nullptr,
-                   training, test, validation ? &*validation : nullptr, recorder});
+                   training, shards, test, validation ? &*validation : nullptr, recorder});
   const RunResults results = trainer.run();
   if (recorder.folder() == nullptr) return results;
   save_weights(recorder.folder()->file("weights.safetensors"), model.layout, trainer.evaluated().values(),
@@ -162,6 +193,7 @@ RunResults train(RunConfig config, Communicator& communicator, RunContext& conte
   } else {
     recorder.finish(results);
   }
+  if (const std::string advice = advice_at_end(config, world); !advice.empty()) context.note(advice);
   return results;
 }
 

@@ -4,11 +4,11 @@
 #include <algorithm>
 #include <chrono>
 #include <cmath>
+#include <functional>
 #include <numeric>
 #include <string_view>
 
 #include "convoy/error.hpp"
-#include "data/sampler.hpp"
 
 namespace convoy {
 namespace {
@@ -17,10 +17,14 @@ constexpr std::string_view kRemedy = "a lower --learning-rate, or --clip-norm 1,
 
 class Stopwatch {
  public:
-  double seconds() const { return std::chrono::duration<double>(std::chrono::steady_clock::now() - start_).count(); }
+  double seconds() const {
+    return std::chrono::duration<double>(std::chrono::steady_clock::now() - start_).count() - left_out_;
+  }
+  void leave_out(double seconds) { left_out_ += seconds; }
 
  private:
   std::chrono::steady_clock::time_point start_ = std::chrono::steady_clock::now();
+  double left_out_ = 0;
 };
 
 void add(LossSums& to, const LossSums& from) {
@@ -87,13 +91,15 @@ CommunicationResults Trainer::communication() {
 }
 
 void Trainer::train_epoch(int epoch, std::int64_t last_step) {
-  const Stopwatch stopwatch;
+  Stopwatch stopwatch;
   const double seconds_before = results_.train_seconds;
-  parts_.training.set_order(epoch_order(parts_.config.seed, epoch, parts_.training.count()));
+  parts_.training.set_order(parts_.shards.order(epoch));
   for (const auto& rank : parts_.ranks) rank->step.set_rows(rank->plan.rows(epoch));
   const std::int64_t end = std::min(last_step, (epoch + 1) * plan().steps_per_epoch());
   for (std::int64_t step = results_.steps; step < end; ++step) {
-    parts_.averager.step(step);
+    std::function<void()> before_average;
+    if (step + 1 == last_step) before_average = [&] { stopwatch.leave_out(evaluate_local()); };
+    parts_.averager.step(step, before_average);
     results_.images_seen += plan().global_images(step);
     results_.steps = step + 1;
     results_.train_seconds = seconds_before + stopwatch.seconds();
@@ -144,6 +150,25 @@ Evaluation Trainer::timed_evaluation(const Weights& weights, const DeviceSet& se
   CONVOY_CHECK(std::isfinite(evaluation.loss), "the loss of the evaluation is not a finite number after step {}: {}",
                results_.steps, kRemedy);
   return evaluation;
+}
+
+// Each rank's own weights on the test set, where the configuration or the policy asks for it; returns the seconds
+// taken.
+double Trainer::evaluate_local() {
+  const auto local = parts_.ranks.size(), world = local * static_cast<std::size_t>(parts_.communicator.size());
+  const bool is_wanted = parts_.config.local_accuracy || AveragingPolicy::parse(parts_.config.average).trains_apart();
+  if (world == 1 || !is_wanted) return 0;
+  collect();  // waits for the device
+  const Stopwatch stopwatch;
+  std::vector<double> accuracies(world);  // each worker fills its own places
+  for (std::size_t r = 0; r < local; ++r) {
+    const std::size_t rank = static_cast<std::size_t>(parts_.communicator.rank()) * local + r;
+    accuracies[rank] = parts_.evaluator.evaluate_alone(parts_.ranks[r]->weights, parts_.test).accuracy;
+  }
+  parts_.communicator.sum(std::span<double>(accuracies));
+  results_.local_test_accuracy = accuracies;
+  results_.evaluation_seconds += stopwatch.seconds();
+  return stopwatch.seconds();
 }
 
 // With a validation set the test set is read once, at the end.

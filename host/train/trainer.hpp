@@ -3,6 +3,7 @@
 
 #include "convoy/backend.hpp"
 #include "convoy/communicator.hpp"
+#include "data/shards.hpp"
 #include "io/run_recorder.hpp"
 #include "train/averager.hpp"
 #include "train/evaluator.hpp"
@@ -22,6 +23,7 @@ struct TrainerParts {
   Evaluator& evaluator;
   Recalibration* recalibration;  // null: the averaged statistics stay
   DeviceSet& training;
+  const Shards& shards;
   const DeviceSet& test;
   const DeviceSet* validation;
   RunRecorder& recorder;
@@ -41,6 +43,7 @@ class Trainer {
   void log_step(std::int64_t step, int epoch);
   LossSums collect();
   CommunicationResults communication();
+  double evaluate_local();
   Evaluation timed_evaluation(const Weights& weights, const DeviceSet& set);
   const StepPlan& plan() const { return parts_.ranks.front()->plan; }  // what it says of the whole world
 

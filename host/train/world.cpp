@@ -7,6 +7,7 @@
 #include <cmath>
 
 #include "convoy/error.hpp"
+#include "data/shards.hpp"
 #include "train/averaging_policy.hpp"
 
 namespace convoy {
@@ -79,13 +80,48 @@ void resolve_batch(RunConfig& config, const World& world, std::vector<std::strin
   }
 }
 
+// A shard is a rank's by its nature, so this part of a configuration is not the same for any number of ranks.
+void resolve_shards(const RunConfig& config, const World& world, std::vector<std::string>& lines) {
+  const bool counts_per_rank = config.samples_per_rank > 0;
+  if (counts_per_rank && config.batch % world.size() != 0) {
+    fail_usage(
+        "--samples-per-rank {}: {} ranks take unequal parts of a step's {} images: give --batch-per-rank instead",
+        config.samples_per_rank, world.size(), config.batch);
+  }
+  const Sharding sharding = Sharding::parse(config.shard);
+  if (config.shard != "epoch" || counts_per_rank) {
+    lines.push_back(fmt::format("shard {}: {}", config.shard, sharding.summary()));
+    if (counts_per_rank) lines.back() += fmt::format("; {} images of each rank in an epoch", config.samples_per_rank);
+  }
+}
+
+bool starts_apart(const RunConfig& config, const World& world) {
+  return config.start == WeightStart::own && world.size() > 1;
+}
+
+void warn_of_start(const RunConfig& config, const World& world, std::vector<std::string>& lines) {
+  if (!starts_apart(config, world)) return;
+  lines.push_back(
+      "warning: --start own: averages of weights that started apart are near chance; --start common gives all ranks "
+      "the first one's");
+}
+
 }  // namespace
 
 std::vector<std::string> resolve_ranks(RunConfig& config, const World& world) {
   std::vector<std::string> lines;
   resolve_policy(config, world, lines);
   resolve_batch(config, world, lines);
+  resolve_shards(config, world, lines);
+  warn_of_start(config, world, lines);
   return lines;
+}
+
+std::string advice_at_end(const RunConfig& config, const World& world) {
+  if (!starts_apart(config, world)) return "";
+  return "the averaged model is near chance, however good each rank is, because the ranks started apart: a filter that "
+         "one learnt has another place in each of the others, and their mean is none of them. --start common with "
+         "--average epoch or step keeps them one network; --recipe seed-baseline does, with averages in every step";
 }
 
 }  // namespace convoy

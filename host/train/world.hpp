@@ -16,8 +16,12 @@ struct World {
 };
 
 // Writes what is in force for so many ranks into `config`: the policy, the global batch, the rates and their warm-up;
-// afterwards the configuration says the same for any number of ranks. Throws UsageError where a batch has fewer samples
-// than there are ranks. Returns lines for the user: what was decided and why.
+// afterwards the configuration says the same for any number of ranks, but for shards. Throws UsageError where a batch
+// has fewer samples than there are ranks, or samples_per_rank not the same for each. Returns lines for the user: what
+// was decided and why.
 std::vector<std::string> resolve_ranks(RunConfig& config, const World& world);
+
+// Why the averaged model of such a run is as bad as it is, and what to do, for the end of the run; empty for most.
+std::string advice_at_end(const RunConfig& config, const World& world);
 
 }  // namespace convoy
