@@ -164,6 +164,17 @@ TEST_F(CommandLine, a_short_run_leaves_everything_that_is_promised_and_eval_repe
   EXPECT_EQ(repeated["test_loss"].get<double>(), json["test_loss"].get<double>());
 }
 
+TEST_F(CommandLine, test_images_are_the_first_ones_for_train_and_eval) {
+  ASSERT_EQ(convoy(std::string(kShortRun) + "--steps 1 --test-images 30 --out run").code, 0);
+  const std::string eval = "eval --weights run/weights.safetensors --data synthetic:200 --threads 1 --json ";
+  const Json first = Json::parse(convoy(eval + "--test-images 30").output), all = Json::parse(convoy(eval).output),
+             more = Json::parse(convoy(eval + "--test-images 999999").output);
+  EXPECT_EQ(first["samples"], 30);
+  EXPECT_EQ(first["test_loss"], summary("run")["test_loss"]);
+  EXPECT_GT(all["samples"], 30);
+  EXPECT_EQ(more, all);
+}
+
 TEST_F(CommandLine, the_resolved_recipe_repeats_the_run_bit_for_bit) {
   ASSERT_EQ(convoy(std::string(kShortRun) + "--flip random --translate 2 --seed 7 --out first").code, 0);
   const Outcome again = convoy("train --recipe first/recipe.toml --out second");

@@ -125,17 +125,19 @@ TEST(FinalTable, shows_accuracy_speed_and_where_the_outputs_lie) {
   RunResults results;
   results.test_accuracy = 0.94052;
   results.test_accuracy_plain = 0.9312;
+  results.local_test_accuracy = {0.6021, 0.5948, 0.6127};
   results.steps = 1600;
   results.epochs = 8;
   results.train_seconds = 80;
   results.images_per_second = 5000;
   const std::string table = final_table(facts, results, 90, "runs/a");
-  EXPECT_THAT(table, HasSubstr("test accuracy    0.9405\n"));
-  EXPECT_THAT(table, HasSubstr("  without views  0.9312\n"));
+  EXPECT_THAT(table, HasSubstr("test accuracy         0.9405\n"));
+  EXPECT_THAT(table, HasSubstr("  without views       0.9312\n"));
+  EXPECT_THAT(table, HasSubstr("  of each rank alone  0.5948-0.6127 (3 ranks)\n"));
   EXPECT_THAT(table, HasSubstr("8 (1,600 steps)"));
-  EXPECT_THAT(table, HasSubstr("time per epoch   10 s"));
-  EXPECT_THAT(table, HasSubstr("images/s         5,000"));
-  EXPECT_THAT(table, HasSubstr("outputs          runs/a/"));
+  EXPECT_THAT(table, HasSubstr("time per epoch        10 s"));
+  EXPECT_THAT(table, HasSubstr("images/s              5,000"));
+  EXPECT_THAT(table, HasSubstr("outputs               runs/a/"));
   EXPECT_THAT(table, HasSubstr("SYNTHETIC"));
   EXPECT_THAT(table, Not(HasSubstr("test loss")));
 }

@@ -104,11 +104,13 @@ TEST_F(RunRecorderTest, accuracy_survives_the_summary_to_the_last_digit) {
   RunResults results;
   results.test_accuracy = 0.1 + 0.2;
   results.test_loss = 1.0 / 3;
+  results.local_test_accuracy = {0.25, 0.1 + 0.2};
   recorder_.finish(results);
   const Json json = summary();
   EXPECT_EQ(json["state"], "done");
   EXPECT_EQ(json["test_accuracy"].get<double>(), 0.1 + 0.2);
   EXPECT_EQ(json["test_loss"].get<double>(), 1.0 / 3);
+  EXPECT_EQ(json["local_test_accuracy"], Json({0.25, 0.1 + 0.2}));
   EXPECT_FALSE(json.contains("reason"));
 }
 
@@ -117,6 +119,7 @@ TEST_F(RunRecorderTest, a_failed_or_stopped_run_says_why) {
   recorder_.fail("the loss is not finite");
   EXPECT_EQ(summary()["state"], "failed");
   EXPECT_EQ(summary()["reason"], "the loss is not finite");
+  EXPECT_FALSE(summary().contains("local_test_accuracy"));
   recorder_.stop({}, "--steps 10");
   EXPECT_EQ(summary()["state"], "stopped");
 }
