@@ -12,10 +12,12 @@
 #include <string>
 
 #include "convoy/error.hpp"
+#include "nn/initialise.hpp"
 #include "support/shell.hpp"
 #include "support/temporary_folder.hpp"
 #include "train/run_options.hpp"
 #include "train/train.hpp"
+#include "train/weights_file.hpp"
 #include "train/world.hpp"
 
 #ifndef CONVOY_TEST_EXECUTABLE
@@ -45,7 +47,7 @@ class RanksApart : public testing::Test {
   std::string network() const { return (folder_.path() / "tiny.json").string(); }
 
   // Four ranks in this process, a few dozen steps; `more` wins.
-  RunResults run(const std::vector<Setting>& more) const {
+  RunResults run(const std::vector<Setting>& more, bool speaks = false) const {
     std::vector<Setting> settings = {{"data", "synthetic:400"}, {"model", network()},  {"epochs", "2"},
                                      {"batch", "40"},           {"optimizer", "adam"}, {"learning-rate", "3e-3"},
                                      {"threads", "1"},          {"log-every", "0"},    {"virtual-ranks", "4"},
@@ -53,7 +55,7 @@ class RanksApart : public testing::Test {
     settings.insert(settings.end(), more.begin(), more.end());
     const ProcessClock clock;
     Progress progress(stream_, Progress::Style::quiet, [] { return 0.0; });
-    RunContext context(clock, {}, progress, /*speaks=*/false);
+    RunContext context(clock, {}, progress, speaks);
     const std::unique_ptr<Communicator> self = make_self_communicator();
     return train(resolve_config("", settings), *self, context);
   }
@@ -75,14 +77,31 @@ TEST_F(RanksApart, own_starts_are_as_far_apart_as_independent_draws) {
   EXPECT_NEAR(common.weight_distance.value(), 0, 1e-3);  // a difference of two sums in fp64: sqrt(1e-16 * terms)
 }
 
-TEST_F(RanksApart, the_first_rank_of_an_own_start_starts_as_a_run_alone) {
-  const RunResults own = run({{"start", "own"}, {"average", "never"}, kFrozen, kOneStep}),
-                   common = run({{"average", "never"}, kFrozen, kOneStep}),
-                   alone = run({{"virtual-ranks", "1"}, kFrozen, kOneStep});
-  ASSERT_THAT(own.local_test_accuracy, SizeIs(4));
-  EXPECT_EQ(own.local_test_accuracy[0], alone.test_accuracy);
-  EXPECT_THAT(own.local_test_accuracy, Not(Each(own.local_test_accuracy[0])));
-  EXPECT_THAT(common.local_test_accuracy, Each(alone.test_accuracy.value()));
+TEST_F(RanksApart, the_first_rank_starts_as_a_run_alone_and_the_others_do_not) {
+  const Setting own = {"start", "own"}, one_rank = {"virtual-ranks", "1"}, never = {"average", "never"};
+  const RunResults alone = run({one_rank, kFrozen, kOneStep});
+  EXPECT_EQ(run({own, one_rank, kFrozen, kOneStep}).test_loss, alone.test_loss);
+  const RunResults four = run({own, never, kFrozen, kOneStep});
+  ASSERT_THAT(four.local_test_accuracy, SizeIs(4));
+  EXPECT_EQ(four.local_test_accuracy[0], alone.test_accuracy);
+  EXPECT_THAT(four.local_test_accuracy, Not(Each(four.local_test_accuracy[0])));
+  EXPECT_THAT(run({never, kFrozen, kOneStep}).local_test_accuracy, Each(alone.test_accuracy.value()));
+}
+
+TEST_F(RanksApart, a_common_start_is_the_draw_of_the_seed_itself) {
+  const std::string out = (folder_.path() / "run").string();
+  run({{"seed", "5"}, {"out", out}, kFrozen, kOneStep}, /*speaks=*/true);
+  const Model model = make_model(network(), 10, 3);
+  EXPECT_EQ(read_weights(open_weights(out + "/weights.safetensors"), model.layout), initial_weights(model.layout, 5));
+}
+
+TEST_F(RanksApart, four_epochs_of_a_quarter_of_the_set_see_every_sample_once) {
+  // Weights stand still, so the mean of the epochs' losses is the set's.
+  double sum = 0;
+  for (const char* epochs : {"1", "2", "3", "4"}) {
+    sum += run({{"samples-per-rank", "25"}, {"epochs", epochs}, kFrozen}).train_loss.value();
+  }
+  EXPECT_NEAR(sum / 4, run({{"epochs", "1"}, kFrozen}).train_loss.value(), 1e-6);  // fp32 losses, summed in fp64
 }
 
 TEST_F(RanksApart, a_rank_alone_with_its_shard_is_what_that_rank_was_in_the_world) {
