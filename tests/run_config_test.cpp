@@ -134,6 +134,8 @@ TEST(RunConfigs, every_value_of_every_option_survives_the_resolved_recipe) {
                                          {"average-delay", "1"},
                                          {"ema", "0.99"},
                                          {"recalibrate", "10"},
+                                         {"timeout", "30"},
+                                         {"startup-timeout", "300"},
                                          {"batch-per-rank", "32"},
                                          {"scale-rate", "sqrt"},
                                          {"shard", "dirichlet:0.5"},

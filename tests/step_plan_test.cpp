@@ -16,7 +16,7 @@ constexpr const char* kNetwork = R"({"name": "two", "input": [8, 8, 3], "layers"
 class StepPlans : public testing::Test {
  protected:
   StepPlan plan(std::size_t images, int rank = 0, int world_size = 1) const {
-    return {config_, model_.layout, images, rank, world_size};
+    return {config_, model_.layout, static_cast<std::int64_t>(images), rank, world_size};
   }
   int group(const char* name) const { return model_.layout.find_group(name); }
   void set_group(const std::string& name, const std::string& option_and_value) {

@@ -56,13 +56,16 @@ std::string data_or_found(const std::string& path) {
 }
 
 ExitCode report_error(const std::exception& error) {
-  constexpr std::chrono::seconds kFirstSpeaks{1};
   const int process = launched_process();
   if (process > 0) std::this_thread::sleep_for(kFirstSpeaks);
   const bool is_memory = dynamic_cast<const std::bad_alloc*>(&error) != nullptr;
   std::fflush(stdout);
   fmt::print(stderr, "convoy: {}{}\n", process > 0 ? fmt::format("process {} on {}: ", process, host_name()) : "",
              is_memory ? "out of memory: use a smaller --batch or fewer --threads" : error.what());
+  return exit_code_of(error);
+}
+
+ExitCode exit_code_of(const std::exception& error) {
   const auto* known = dynamic_cast<const Error*>(&error);
   return known != nullptr ? known->code() : ExitCode::failed;
 }

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <CLI/CLI.hpp>
+#include <chrono>
 #include <exception>
 #include <functional>
 #include <string>
@@ -31,8 +32,10 @@ Command add_bench(CLI::App& program, const CommandContext& context);
 Command add_average(CLI::App& program, const CommandContext& context);
 
 // One line on stderr and the exit code that belongs to it. In a job of several processes others than the first name
-// themselves, after a second, in which the first ends them where all failed alike.
+// themselves, after two seconds, in which the first ends them where all failed alike.
 ExitCode report_error(const std::exception& error);
+ExitCode exit_code_of(const std::exception& error);
+constexpr std::chrono::seconds kFirstSpeaks{2};
 
 // A subcommand whose unknown arguments are refused by reject_unknown, with the nearest known option.
 CLI::App* add_command(CLI::App& program, const std::string& name, const std::string& summary,

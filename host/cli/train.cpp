@@ -2,7 +2,6 @@
 #include "train/train.hpp"
 
 #include <cstdio>
-#include <cstdlib>
 #include <exception>
 #include <memory>
 #include <optional>
@@ -18,28 +17,24 @@
 namespace convoy {
 namespace {
 
-// The others wait for this worker in a collective, so it may not just return.
-[[noreturn]] void end_job(const std::exception& error, Communicator& communicator) {
-  const ExitCode code = report_error(error);
-  communicator.abort(static_cast<int>(code));
-  std::_Exit(static_cast<int>(code));
-}
-
 int run(const ConfigOptions& options, const CommandContext& command) {
   RunConfig config = options.resolve();
   config.data = data_or_found(config.data);
   const std::optional<Launch> launch = find_launch();
   Progress progress(stdout);
   if (launch) progress.set_style(Progress::Style::lines);  // mpirun's terminal is none, whatever it says
-  const JoinedWorkers workers = join_workers(launch);
+  JoinedWorkers workers = join_workers(launch);
   RunContext context(command.clock, command.command_line, progress, workers.is_first());
   if (!workers.line.empty()) context.note(workers.line);
+  std::optional<JobWatch> watch;
+  if (workers.communicator->size() > 1) watch.emplace(workers, config, context);
   try {
     train(config, *workers.communicator, context);
+    if (watch) watch->finish();
   } catch (const std::exception& error) {  // recorded in the run's folder, then on to main
     context.fail(error.what());
-    if (workers.communicator->size() == 1) throw;
-    end_job(error, *workers.communicator);
+    if (watch) watch->fail(error, *workers.communicator);  // the others wait for this worker: it may not just return
+    throw;
   }
   return static_cast<int>(ExitCode::done);
 }

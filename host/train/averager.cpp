@@ -28,6 +28,9 @@ void check(const RunConfig& config, const AveragingPolicy& policy) {
         "average weights, such as every:4",
         policy.text());
   }
+  if (config.start == WeightStart::own && settings.outer != OuterKind::average) {
+    fail_usage("--start own and --outer do not go together: an outer step needs a common start");
+  }
   if (settings.delay > 0 && settings.outer != OuterKind::average) {
     fail_usage("--average-delay {} and --outer do not go together: a late average has no step of its own",
                settings.delay);
@@ -88,8 +91,8 @@ void Averager::step(std::int64_t step, const std::function<void()>& before_avera
   const bool is_node_due =
       node_policy_ && node_policy_->at(policy_step(step, ++since_node_average_)) != Exchange::nothing;
   take_steps(ranks_.front()->plan.variant(step), exchange == Exchange::gradients);
-  finish_late_average();
   if (before_average) before_average();
+  finish_late_average();
   if (exchange == Exchange::weights) {
     average_world(step);
   } else if (is_node_due) {

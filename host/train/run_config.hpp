@@ -110,10 +110,11 @@ struct RunConfig {
   int threads = 0;  // 0: every core this process may use
   std::uint64_t seed = 0;
 
-  std::string out;              // empty: runs/NAME-DATE-TIME[-JOBID]
-  int evaluate_every = 1;       // epochs; 0: at the end only
-  int evaluation_batch = 1000;  // images
-  int log_every = 100;          // steps between rows of metrics.jsonl; 0: none
+  double timeout = 60, startup_timeout = 600;  // seconds that a rank may stand still; 0: for ever
+  std::string out;                             // empty: runs/NAME-DATE-TIME[-JOBID]
+  int evaluate_every = 1;                      // epochs; 0: at the end only
+  int evaluation_batch = 1000;                 // images
+  int log_every = 100;                         // steps between rows of metrics.jsonl; 0: none
 
   // Where each option's value comes from, by the option's name: "command line" or "recipe.toml:12".
   std::map<std::string, std::string> origins;

@@ -11,6 +11,7 @@
 #include "io/progress.hpp"
 #include "io/run_recorder.hpp"
 #include "train/run_config.hpp"
+#include "watchdog/progress.hpp"
 
 namespace convoy {
 
@@ -29,6 +30,10 @@ class RunContext {
   // and the running summary. Call once, with the resolved configuration, before the first step.
   RunRecorder& open(const RunConfig& config, const RunFacts& facts, const ProgressPlan& plan);
 
+  // What this rank is doing, for whoever watches it; nobody does unless `watch_through` was called.
+  RankProgress& rank_progress() { return *rank_progress_; }
+  void watch_through(RankProgress& progress) { rank_progress_ = &progress; }
+
   // Records a failure where a run was opened.
   void fail(const std::string& reason) noexcept;
 
@@ -38,6 +43,8 @@ class RunContext {
   Progress& progress_;
   bool speaks_;
   std::optional<RunRecorder> recorder_;
+  RankProgress unwatched_;
+  RankProgress* rank_progress_ = &unwatched_;
 };
 
 }  // namespace convoy

@@ -117,6 +117,7 @@ void check_shards(Communicator& communicator, const Shards& shards) {
 }  // namespace
 
 RunResults train(RunConfig config, Communicator& communicator, RunContext& context) {
+  RankProgress& rank_progress = context.rank_progress();
   ChosenDevice device = choose_device(config);
   Backend& backend = *device.backend;
   context.note(device.line);
@@ -124,6 +125,7 @@ RunResults train(RunConfig config, Communicator& communicator, RunContext& conte
   for (const std::string& warning : config_warnings(config)) context.note(warning);
   const World world{communicator.size(), config.virtual_ranks};
 
+  rank_progress.enter(Phase::reading_data);
   auto [data, line] =
       load_shared_dataset({.path = config.data, .coarse_labels = config.labels == LabelKind::coarse}, communicator);
   if (!line.empty()) context.note(line);
@@ -137,6 +139,7 @@ RunResults train(RunConfig config, Communicator& communicator, RunContext& conte
   const PixelStatistics seen = pixel_statistics(sets.train, config.normalisation);
   const PixelScale pixels = pixel_scale(seen.mean, seen.deviation, model.shapes.input.channels);
 
+  rank_progress.enter(Phase::planning);
   const ShardPlan dealing{config.seed, config.batch, world.size(), config.samples_per_rank};
   const Shards shards(Sharding::parse(config.shard), dealing, sets.train.labels);
   check_shards(communicator, shards);
@@ -150,6 +153,7 @@ RunResults train(RunConfig config, Communicator& communicator, RunContext& conte
     const StepPlan plan(config, model.layout, shards.positions(), rank, world.size());
     ranks.push_back(std::make_unique<LocalRank>(backend, model, config, plan, training.source(), image, pixels));
     ranks.back()->step.prepare(plan.variants());
+    rank_progress.touch();
   }
   const StepPlan& plan = ranks.front()->plan;  // what it says of the whole world
   const auto draw_weights = [&](int rank) {
@@ -165,6 +169,7 @@ RunResults train(RunConfig config, Communicator& communicator, RunContext& conte
   Averager averager(backend, communicator, config, ranks);
   Evaluator evaluator(backend, communicator, model, config.evaluation_batch, config.views, pixels,
                       std::max(sets.test.count(), sets.validation.count()));
+  evaluator.on_batch([&] { rank_progress.touch(); });
   const int rank_batch = plan.variant(0).batch;
   const int batches = recalibration_batches(config, model, world.size(), sets.train.count(), rank_batch);
   std::optional<Recalibration> recalibration;
@@ -176,8 +181,9 @@ RunResults train(RunConfig config, Communicator& communicator, RunContext& conte
   RunRecorder& recorder = context.open(config, facts_of(config, data, model, backend.info(), world.size()),
                                        {.images = plan.images(), .first = 0, .epochs = config.epochs});
   Trainer trainer({backend, communicator, config, ranks, averager, evaluator, recalibration ? &*recalibration : nullptr,
-                   training, shards, test, validation ? &*validation : nullptr, recorder});
+                   training, shards, test, validation ? &*validation : nullptr, recorder, rank_progress});
   const RunResults results = trainer.run();
+  rank_progress.enter(Phase::writing);
   if (recorder.folder() == nullptr) return results;
   save_weights(recorder.folder()->file("weights.safetensors"), model.layout, trainer.evaluated().values(),
                {.network = bound_text(model.network, data.classes(), image.channels),

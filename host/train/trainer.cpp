@@ -96,7 +96,9 @@ void Trainer::train_epoch(int epoch, std::int64_t last_step) {
   parts_.training.set_order(parts_.shards.order(epoch));
   for (const auto& rank : parts_.ranks) rank->step.set_rows(rank->plan.rows(epoch));
   const std::int64_t end = std::min(last_step, (epoch + 1) * plan().steps_per_epoch());
+  parts_.rank_progress.enter(Phase::training);
   for (std::int64_t step = results_.steps; step < end; ++step) {
+    parts_.rank_progress.at_step(epoch + 1, step + 1);
     std::function<void()> before_average;
     if (step + 1 == last_step) before_average = [&] { stopwatch.leave_out(evaluate_local()); };
     parts_.averager.step(step, before_average);
@@ -176,6 +178,7 @@ void Trainer::evaluate_epoch(EpochMetrics& row, bool is_last) {
   const int every = parts_.config.evaluate_every;
   const bool is_due = is_last || (every > 0 && row.epoch % every == 0);
   if (!is_due) return;
+  parts_.rank_progress.enter(Phase::evaluating);
   Weights& averaged = parts_.averager.averaged();
   if (parts_.recalibration != nullptr) parts_.recalibration->run(averaged, row.epoch - 1);
   evaluated_ = &averaged;

@@ -10,6 +10,7 @@
 #include "train/local_rank.hpp"
 #include "train/recalibration.hpp"
 #include "train/run_config.hpp"
+#include "watchdog/progress.hpp"
 
 namespace convoy {
 
@@ -27,6 +28,7 @@ struct TrainerParts {
   const DeviceSet& test;
   const DeviceSet* validation;
   RunRecorder& recorder;
+  RankProgress& rank_progress;
 };
 
 class Trainer {
