@@ -72,10 +72,12 @@ class Mpi : public testing::Test {
   }
 
   // Two workers with the same arguments, the second in a folder of its own: /proc/self/cwd/NAME is one path and two
-  // files, as on two hosts.
+  // files, as on two hosts. The first cannot write the images for the other, so each reads for itself.
   test::ShellOutcome launch_on_two_hosts(const std::string& arguments) const {
+    std::ofstream(file("first.sh")) << "#!/bin/sh\nTMPDIR=/proc exec '" CONVOY_TEST_EXECUTABLE "' \"$@\"\n";
+    fs::permissions(file("first.sh"), fs::perms::owner_all);
     std::ofstream(file("worker.sh")) << "cd elsewhere && exec '" CONVOY_TEST_EXECUTABLE "' " << arguments << "\n";
-    return shell(kLaunch + "1 " + arguments + " : -n 1 sh worker.sh");
+    return shell("env CONVOY=./first.sh " + kLaunch + "1 " + arguments + " : -n 1 sh worker.sh");
   }
 
   static constexpr const char* kTrain =
@@ -145,7 +147,7 @@ TEST_F(Mpi, one_rank_speaks_and_writes_one_run_that_eval_repeats) {
   EXPECT_EQ(summary["state"], "done");
   EXPECT_EQ(summary["world_size"], 3);
   EXPECT_EQ(summary["images_seen"], 206);
-  EXPECT_EQ(summary["collectives"], 22 / 4 + 1 + 2);  // five periods, the end, an evaluation an epoch
+  EXPECT_EQ(summary["collectives"], 22 / 4 + 1 + 2 + 2);  // five periods, the end, evaluation and statistics an epoch
   EXPECT_GT(summary["weight_distance"], 1e-4);
   EXPECT_GT(summary["exposed_communication_seconds"], 0);
   EXPECT_GE(summary["communication_seconds"], summary["exposed_communication_seconds"]);
@@ -205,24 +207,36 @@ TEST_F(Mpi, the_first_worker_s_weights_are_where_all_start) {
 
 TEST_F(Mpi, a_worker_that_throws_ends_the_job_with_its_message) {
   const std::string train = std::string(kTrain) + "--model smooth.json --out run ";
-  const auto job = launch_two(train, train + "--data nowhere", seconds(20));
+  std::ofstream(file("worker.sh")) << "CONVOY_CPU_ISA=none exec '" CONVOY_TEST_EXECUTABLE "' " << train << "\n";
+  const auto job = shell(kLaunch + "1 " + train + " : -n 1 sh worker.sh", seconds(20));
   EXPECT_NE(job.code, 0);
   EXPECT_NE(job.code, kHung) << "the job hung";
-  EXPECT_THAT(job.output, AllOf(HasSubstr("convoy: process 1 on "), HasSubstr("nowhere")));
+  EXPECT_THAT(job.output, HasSubstr("convoy: rank 1: CONVOY_CPU_ISA is 'none'"));
+  EXPECT_FALSE(fs::exists(file("run")));
 }
 
-TEST_F(Mpi, a_worker_that_is_killed_ends_the_job) {
-  const std::string train = std::string(kTrain) + "--model smooth.json --out run --epochs 100000 --evaluate-every end ";
+// What becomes of a job whose second worker gets this signal in the middle of training.
+TEST_F(Mpi, a_worker_that_dies_or_hangs_ends_the_job_and_is_named_in_its_folder) {
+  const std::string train =
+      std::string(kTrain) + "--model smooth.json --out run --timeout 2 --epochs 100000 --evaluate-every end ";
   std::ofstream(file("worker.sh")) << "echo $$ > worker.pid\nexec '" CONVOY_TEST_EXECUTABLE "' " << train << "\n";
-  auto job = std::async(std::launch::async, [&] { return shell(kLaunch + "1 " + train + ": -n 1 sh worker.sh"); });
-  while (!fs::exists(file("run/metrics.jsonl")) && job.wait_for(seconds(0)) != std::future_status::ready) {
-    std::this_thread::sleep_for(std::chrono::milliseconds(50));
+  for (const auto& [signal, end] : {std::pair{"-9", "rank 1 on .* died in .*epoch "},
+                                    std::pair{"-STOP", "rank 1 on .* has not moved for 2 s: .*epoch "}}) {
+    fs::remove_all(file("run"));
+    auto job = std::async(std::launch::async, [&] { return shell(kLaunch + "1 " + train + ": -n 1 sh worker.sh"); });
+    while (!fs::exists(file("run/metrics.jsonl")) && job.wait_for(seconds(0)) != std::future_status::ready) {
+      std::this_thread::sleep_for(std::chrono::milliseconds(50));
+    }
+    std::this_thread::sleep_for(seconds(1));  // the watchdogs look a few times a second
+    EXPECT_EQ(shell(std::string("kill ") + signal + " $(cat worker.pid)").code, 0);
+    EXPECT_EQ(job.wait_for(seconds(20)), std::future_status::ready) << "the job goes on";
+    const test::ShellOutcome outcome = job.get();
+    EXPECT_NE(outcome.code, 0) << outcome.output;
+    EXPECT_NE(outcome.code, kHung) << outcome.output;
+    EXPECT_THAT(outcome.output, testing::ContainsRegex(std::string("convoy: ") + end));
+    EXPECT_EQ(test::summary_of(file("run"))["state"], "failed");
+    EXPECT_THAT(test::summary_of(file("run"))["reason"].get<std::string>(), testing::ContainsRegex(end));
   }
-  EXPECT_EQ(shell("kill -9 $(cat worker.pid)").code, 0);
-  EXPECT_EQ(job.wait_for(seconds(20)), std::future_status::ready) << "the job goes on";
-  const test::ShellOutcome outcome = job.get();
-  EXPECT_NE(outcome.code, 0) << outcome.output;
-  EXPECT_NE(outcome.code, kHung) << outcome.output;
 }
 
 TEST_F(Mpi, more_ranks_than_images_in_a_batch_are_wrong_usage) {
