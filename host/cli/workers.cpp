@@ -48,9 +48,10 @@ JobWatch::JobWatch(JoinedWorkers& workers, const RunConfig& config, RunContext& 
           if (!has_spoken_) print_to_stderr(line);
         };
         options.on_verdict = [this, &context](const Verdict& verdict) {
-          context.fail(verdict.message);  // on the first worker; training there stands still or is of no use any more
-          if (exit_code_ == 0) std::this_thread::sleep_for(kOthersLeave);
-          std::_Exit(exit_code_ == 0 ? static_cast<int>(ExitCode::failed) : exit_code_.load());
+          if (exit_code_ != 0) std::_Exit(exit_code_);  // its own failure is recorded
+          context.fail(verdict.message);
+          std::this_thread::sleep_for(kOthersLeave);
+          std::_Exit(static_cast<int>(ExitCode::failed));
         };
         return Watchdog(options, rendezvous, std::move(listener));
       }()) {

@@ -10,15 +10,14 @@
 
 #include "convoy/checksum.hpp"
 #include "convoy/error.hpp"
-#include "convoy/philox.hpp"
 #include "data/shards.hpp"
 #include "data/shared_dataset.hpp"
 #include "data/split.hpp"
 #include "data/statistics.hpp"
-#include "nn/initialise.hpp"
 #include "train/agreement.hpp"
 #include "train/averager.hpp"
 #include "train/devices.hpp"
+#include "train/first_weights.hpp"
 #include "train/local_rank.hpp"
 #include "train/recalibration.hpp"
 #include "train/trainer.hpp"
@@ -57,18 +56,6 @@ PixelStatistics pixel_statistics(const ImageSet& training, Normalisation kind) {
   return {statistics.mean, statistics.deviation};
 }
 
-std::vector<float> first_weights(const Model& model, const RunConfig& config, std::uint64_t seed,
-                                 const ImageSet& training, const PixelScale& pixels, RunContext& context) {
-  std::vector<float> values = initial_weights(model.layout, seed);
-  if (needs_whitening(model.layout)) whiten(model.layout, training, pixels.scale, pixels.offset, values);
-  if (config.init.empty()) return values;
-  const std::vector<std::string> kept = initialise_from(open_weights(config.init), model.layout, values);
-  context.note(kept.empty() ? fmt::format("weights start from {}", config.init)
-                            : fmt::format("weights start from {}; another number of classes there, so drawn anew: {}",
-                                          config.init, fmt::join(kept, ", ")));
-  return values;
-}
-
 RunFacts facts_of(const RunConfig& config, const Dataset& data, const Model& model, const DeviceInfo& device,
                   int world_size) {
   RunFacts facts;
@@ -83,27 +70,6 @@ RunFacts facts_of(const RunConfig& config, const Dataset& data, const Model& mod
   facts.world_size = world_size;
   facts.versions = device.versions;
   return facts;
-}
-
-// Of a rank's own first weights; the first rank's is the run's.
-std::uint64_t rank_seed(std::uint64_t seed, int rank) {
-  if (rank == 0) return seed;
-  const Random4 bits = random_bits(seed, Purpose::rank_seed, 0, static_cast<std::uint64_t>(rank));
-  return (std::uint64_t{bits.x} << 32) | bits.y;
-}
-
-// The first rank's, on all of them: broadcast, and proved equal.
-void set_common_weights(const std::vector<std::unique_ptr<LocalRank>>& ranks, Communicator& communicator,
-                        const std::vector<float>& values) {
-  Weights& first = ranks.front()->weights;
-  first.set(values);
-  communicator.broadcast({first.data(), first.layout().total_elements}, 0);
-  first.touch();
-  for (std::size_t local = 1; local < ranks.size(); ++local) ranks[local]->weights.copy_from(first);
-  for (const auto& rank : ranks) {
-    const Agreed item[] = {{"first weights", fmt::format("checksum {:016x}", rank->weights.checksum())}};
-    agree(communicator, item);
-  }
 }
 
 // The same on all workers, whose mathematics libraries may differ in a last digit.
@@ -156,16 +122,8 @@ RunResults train(RunConfig config, Communicator& communicator, RunContext& conte
     rank_progress.touch();
   }
   const StepPlan& plan = ranks.front()->plan;  // what it says of the whole world
-  const auto draw_weights = [&](int rank) {
-    return first_weights(model, config, rank_seed(config.seed, rank), sets.train, pixels, context);
-  };
-  if (config.start == WeightStart::own) {
-    for (int local = 0; local < world.local; ++local) {
-      ranks[static_cast<std::size_t>(local)]->weights.set(draw_weights(first_rank + local));
-    }
-  } else {
-    set_common_weights(ranks, communicator, draw_weights(0));
-  }
+  const std::string init_line = set_first_weights(ranks, communicator, model, config, sets.train, pixels);
+  if (!init_line.empty()) context.note(init_line);
   Averager averager(backend, communicator, config, ranks);
   Evaluator evaluator(backend, communicator, model, config.evaluation_batch, config.views, pixels,
                       std::max(sets.test.count(), sets.validation.count()));
@@ -177,7 +135,10 @@ RunResults train(RunConfig config, Communicator& communicator, RunContext& conte
     recalibration.emplace(backend, communicator, model, config, training, pixels, rank_batch, batches);
   }
 
-  if (world.size() > 1) context.note(workers_table(communicator, world, config, backend.info()));
+  if (world.size() > 1) {
+    context.note(workers_table(communicator, world, config, backend.info()));
+    context.note(steps_line(config, world, plan));
+  }
   RunRecorder& recorder = context.open(config, facts_of(config, data, model, backend.info(), world.size()),
                                        {.images = plan.images(), .first = 0, .epochs = config.epochs});
   Trainer trainer({backend, communicator, config, ranks, averager, evaluator, recalibration ? &*recalibration : nullptr,

@@ -45,6 +45,12 @@ std::string workers_table(Communicator& communicator, const World& world, const 
                      fmt::format("images of each {}", config.batch), fmt::join(communicator.gather(row), "\n"));
 }
 
+std::string steps_line(const RunConfig& config, const World& world, const StepPlan& plan) {
+  const std::int64_t least = config.batch / world.size(), most = share_of(0, config.batch, 0, world.size()).count;
+  return fmt::format("a step takes {} images, {} a rank; {} steps an epoch; learning rate {}", config.batch,
+                     range(least, most), plan.steps_per_epoch(), config.optimizer.learning_rate);
+}
+
 void check_agreement(Communicator& communicator, const RunConfig& config, std::uint64_t data_checksum,
                      const ParamLayout& layout) {
   const BuildInfo& build = build_info();

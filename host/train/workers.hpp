@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "convoy/communicator.hpp"
+#include "train/plan.hpp"
 #include "train/run_config.hpp"
 #include "train/step.hpp"
 #include "train/world.hpp"
@@ -16,6 +17,9 @@ namespace convoy {
 // each.
 std::string workers_table(Communicator& communicator, const World& world, const RunConfig& config,
                           const DeviceInfo& device);
+
+// What a step is, in one line: images over all ranks and a rank, steps an epoch, the rate in force.
+std::string steps_line(const RunConfig& config, const World& world, const StepPlan& plan);
 
 // Program, configuration, data and layout are the same on all workers, or Error on each of them: what differs where.
 void check_agreement(Communicator& communicator, const RunConfig& config, std::uint64_t data_checksum,
