@@ -1,13 +1,16 @@
-// tools/experiments/recipe: several seeds of one recipe, the table of their means, and going on where it stopped.
+// The experiments in tools/: several seeds of one recipe or of many cells, their tables, and going on where they
+// stopped.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include <cmath>
+#include <cstdio>
 #include <filesystem>
 #include <fstream>
 #include <nlohmann/json.hpp>
 #include <sstream>
 #include <string>
+#include <vector>
 
 #include "support/shell.hpp"
 #include "support/temporary_folder.hpp"
@@ -116,6 +119,66 @@ TEST_F(RecipeExperiment, ends_with_the_exit_status_of_a_run_that_failed) {
   const ShellOutcome outcome = experiment("--seeds 2 --optimizer adan");
   EXPECT_EQ(outcome.code, 2);
   EXPECT_THAT(outcome.output, HasSubstr("seed 0 ended with exit status 2"));
+}
+
+// tools/experiments/averaging: what stands in its table is what the runs' summaries say.
+class AveragingExperiment : public RecipeExperiment {
+ protected:
+  ShellOutcome averaging(const std::string& options) const {
+    return run_shell("cd '" + folder_.path().string() +
+                     "' && python3 '" CONVOY_TEST_SOURCE_DIR
+                     "/tools/experiments/averaging' --convoy '" CONVOY_TEST_EXECUTABLE
+                     "' --data synthetic:300 --epochs 1 --threads 1 --ranks 2 --policies every:4 step --out runs " +
+                     options + " 2>&1");
+  }
+  double accuracy_of(const std::string& cell, int seed) const {
+    const auto path = folder_.path() / "runs/seed" / cell / ("seed-" + std::to_string(seed)) / "summary.json";
+    return Json::parse(std::ifstream(path))["test_accuracy"];
+  }
+};
+
+// The cells between the bars of the table's row.
+std::vector<std::string> table_row(const std::string& output, const std::string& name) {
+  std::vector<std::string> found;
+  std::istringstream lines(output);
+  for (std::string line; std::getline(lines, line);) {
+    if (!line.starts_with("| " + name + " |")) continue;
+    std::istringstream cells(line.substr(1));
+    for (std::string cell; std::getline(cells, cell, '|');) found.push_back(cell);
+  }
+  return found;
+}
+
+TEST_F(AveragingExperiment, gives_each_cell_s_gap_to_one_rank_paired_by_seed) {
+  const ShellOutcome outcome = averaging("--regime rank --seeds 2");
+  ASSERT_EQ(outcome.code, 0) << outcome.output;
+  const std::vector<std::string> row = table_row(outcome.output, "2 ranks, every:4");
+  ASSERT_EQ(row.size(), 7U) << outcome.output;
+  double gap[2], same_batch[2];
+  for (const int seed : {0, 1}) {
+    const double found = accuracy_of("rank/2_ranks-every:4", seed);
+    gap[seed] = 100 * (accuracy_of("rank/one_rank", seed) - found);
+    same_batch[seed] = 100 * (accuracy_of("rank/one_rank-batch_of_2", seed) - found);
+  }
+  constexpr double kRounding = 0.0051;  // two printed digits
+  constexpr double kStudent = 12.706;   // one degree of freedom
+  double mean = 0, half = 0;
+  ASSERT_EQ(std::sscanf(row[2].c_str(), " %lf ± %lf", &mean, &half), 2) << row[2];
+  EXPECT_NEAR(mean, (gap[0] + gap[1]) / 2, kRounding);
+  EXPECT_NEAR(half, kStudent * std::abs(gap[0] - gap[1]) / 2, kRounding);
+  ASSERT_EQ(std::sscanf(row[3].c_str(), " %lf", &mean), 1) << row[3];
+  EXPECT_NEAR(mean, (same_batch[0] + same_batch[1]) / 2, kRounding);
+  EXPECT_EQ(std::stoi(row[4]), 3);  // 300 images in global batches of 128
+
+  const ShellOutcome again = averaging("--regime rank --seeds 2");
+  EXPECT_EQ(table_row(again.output, "2 ranks, every:4"), row);
+  EXPECT_THAT(again.output, HasSubstr("2_ranks-every:4/seed-1: done before"));
+}
+
+TEST_F(AveragingExperiment, refuses_options_that_it_gives_itself) {
+  const ShellOutcome outcome = averaging("--batch 32");
+  EXPECT_EQ(outcome.code, 2);
+  EXPECT_THAT(outcome.output, HasSubstr("--batch is given to each run"));
 }
 
 }  // namespace
