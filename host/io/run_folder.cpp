@@ -7,6 +7,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <cerrno>
 #include <cstdlib>
@@ -26,10 +27,14 @@ constexpr std::string_view kLockName = ".lock";
 constexpr std::string_view kRunFiles[] = {kLockName, "summary.json", "metrics.jsonl", "recipe.toml"};
 constexpr int kMostNumbers = 100'000;  // of runs moved aside under one name
 
-// Opens the lock file and tries to take it. -1 where another process holds it; `holder` is what that one wrote.
+constexpr int kHeld = -1, kVanished = -2;
+
+// Opens the lock file and tries to take it. kHeld where another process has it, and `holder` is what that one wrote;
+// kVanished where the folder is not there any more.
 int try_lock(const fs::path& folder, std::string& holder) {
   const fs::path path = folder / kLockName;
   const int file = ::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0666);
+  if (file < 0 && errno == ENOENT) return kVanished;
   CONVOY_CHECK(file >= 0, "{}: cannot be written: {}", path.string(), std::strerror(errno));
   if (::flock(file, LOCK_EX | LOCK_NB) == 0) return file;
   const int reason = errno;
@@ -38,7 +43,7 @@ int try_lock(const fs::path& folder, std::string& holder) {
   holder.assign(text.data(), length > 0 ? static_cast<std::size_t>(length) : 0);
   ::close(file);
   CONVOY_CHECK(reason == EWOULDBLOCK, "{}: cannot be locked: {}", path.string(), std::strerror(reason));
-  return -1;
+  return kHeld;
 }
 
 [[noreturn]] void fail_alive(const fs::path& folder, const std::string& holder) {
@@ -52,37 +57,37 @@ std::string self() {
   return fmt::format("process {} on {}", ::getpid(), host.data());
 }
 
-bool is_run(const fs::path& folder) {
-  for (const std::string_view file : kRunFiles) {
-    if (fs::exists(folder / file)) return true;
-  }
-  return false;
+// A folder that vanishes meanwhile was a run's.
+bool is_run_or_empty(const fs::path& folder) {
+  std::error_code error;
+  const bool is_empty = fs::is_empty(folder, error);
+  return error || is_empty || std::ranges::any_of(kRunFiles, [&](std::string_view file) {
+           std::error_code ignored;
+           return fs::exists(folder / file, ignored);
+         });
 }
 
-// Renames a finished run to PATH.1, PATH.2, ... and says which.
+// Nothing but its lock.
+bool is_fresh(const fs::path& folder) {
+  for (const fs::directory_entry& entry : fs::directory_iterator(folder)) {
+    if (entry.path().filename() != kLockName) return false;
+  }
+  return true;
+}
+
+// Renames a finished run, whose lock is held, to PATH.1, PATH.2, ... and says which.
 fs::path move_aside(const fs::path& folder) {
-  std::string holder;
-  const int lock = try_lock(folder, holder);
-  if (lock < 0) fail_alive(folder, holder);
   for (int number = 1; number < kMostNumbers; ++number) {
     const fs::path target = fmt::format("{}.{}", folder.string(), number);
     // AT_FDCWD and NOREPLACE: two processes cannot choose the same number.
-    if (::renameat2(AT_FDCWD, folder.c_str(), AT_FDCWD, target.c_str(), RENAME_NOREPLACE) == 0) {
-      ::close(lock);
-      return target;
-    }
+    if (::renameat2(AT_FDCWD, folder.c_str(), AT_FDCWD, target.c_str(), RENAME_NOREPLACE) == 0) return target;
     const int reason = errno;
     if (reason == EEXIST) continue;
     // Some file systems know no NOREPLACE.
     if (reason == EINVAL && fs::exists(target)) continue;
-    if (reason == EINVAL && ::rename(folder.c_str(), target.c_str()) == 0) {
-      ::close(lock);
-      return target;
-    }
-    ::close(lock);
+    if (reason == EINVAL && ::rename(folder.c_str(), target.c_str()) == 0) return target;
     fail("{}: the run there cannot be moved aside: {}", folder.string(), std::strerror(reason));
   }
-  ::close(lock);
   fail("{}: {} runs lie beside it already; remove some", folder.string(), kMostNumbers);
 }
 
@@ -121,17 +126,23 @@ RunFolder RunFolder::create(const fs::path& given) {
   const fs::file_status status = fs::status(run.path_, error);
   if (fs::exists(status)) {
     CONVOY_CHECK(fs::is_directory(status), "{}: a folder expected, a file found", run.path_.string());
-    if (!fs::is_empty(run.path_)) {
-      CONVOY_CHECK(is_run(run.path_), "{}: holds other files than a run's; give another --out", run.path_.string());
-      run.moved_to_ = move_aside(run.path_);
-    }
+    CONVOY_CHECK(is_run_or_empty(run.path_), "{}: holds other files than a run's; give another --out",
+                 run.path_.string());
   }
-  fs::create_directories(run.path_, error);
-  CONVOY_CHECK(!error, "{}: the folder cannot be made: {}", run.path_.string(), error.message());
-  std::string holder;
-  run.lock_ = try_lock(run.path_, holder);
-  // Another process may have been first, or may have moved this folder aside between the two calls.
-  if (run.lock_ < 0 || !is_same_file(run.lock_, run.path_ / kLockName)) fail_alive(run.path_, holder);
+  // Whoever holds the lock of the folder at this path owns it; what is found only then is certain. Others may make,
+  // finish and move runs in between, so it may take several turns.
+  while (true) {
+    fs::create_directories(run.path_, error);
+    CONVOY_CHECK(!error, "{}: the folder cannot be made: {}", run.path_.string(), error.message());
+    std::string holder;
+    run.lock_ = try_lock(run.path_, holder);
+    if (run.lock_ == kVanished) continue;
+    if (run.lock_ == kHeld) fail_alive(run.path_, holder);
+    const bool is_there = is_same_file(run.lock_, run.path_ / kLockName);
+    if (is_there && is_fresh(run.path_)) break;
+    if (is_there) run.moved_to_ = move_aside(run.path_);
+    ::close(std::exchange(run.lock_, -1));
+  }
   const std::string text = self();
   if (::ftruncate(run.lock_, 0) == 0 && ::pwrite(run.lock_, text.data(), text.size(), 0) < 0) {
     fail("{}: cannot be written: {}", (run.path_ / kLockName).string(), std::strerror(errno));
