@@ -289,7 +289,7 @@ constexpr GroupOption kGroupOptions[] = {
 #undef AUGMENTATION
 
 template <typename Root>
-const OptionRow<Root>& find(std::span<const OptionRow<Root>> rows, std::string_view option, const std::string& where,
+const OptionRow<Root>& find(std::span<const OptionRow<Root>> rows, std::string_view option, std::string_view where,
                             std::string_view what) {
   const auto row = std::find_if(rows.begin(), rows.end(), [&](const auto& r) { return r.name == option; });
   if (row != rows.end()) return *row;
@@ -299,7 +299,7 @@ const OptionRow<Root>& find(std::span<const OptionRow<Root>> rows, std::string_v
 }
 
 template <typename Root>
-void set_checked(const OptionRow<Root>& row, Root& root, std::string_view value, const std::string& where,
+void set_checked(const OptionRow<Root>& row, Root& root, std::string_view value, std::string_view where,
                  const std::string& shown_name) {
   try {
     row.set(root, value);
@@ -327,22 +327,22 @@ std::string_view name(OptionGroup group) {
 std::span<const RunOption> run_options() { return kRunOptions; }
 std::span<const GroupOption> group_options() { return kGroupOptions; }
 
-const RunOption& find_run_option(std::string_view option, const std::string& where) {
+const RunOption& find_run_option(std::string_view option, std::string_view where) {
   return find(run_options(), option, where, "option");
 }
 
-const GroupOption& find_group_option(std::string_view option, const std::string& where) {
+const GroupOption& find_group_option(std::string_view option, std::string_view where) {
   return find(group_options(), option, where, "option of a parameter group");
 }
 
-void set_option(RunConfig& config, std::string_view option, std::string_view value, const std::string& where,
+void set_option(RunConfig& config, std::string_view option, std::string_view value, std::string_view where,
                 const std::string& origin) {
   set_checked(find_run_option(option, where), config, value, where, std::string(option));
   config.origins[std::string(option)] = origin;
 }
 
 void set_group_option(RunConfig& config, const std::string& group_name, std::string_view option, std::string_view value,
-                      const std::string& where, const std::string& origin) {
+                      std::string_view where, const std::string& origin) {
   const GroupOption& row = find_group_option(option, where);
   GroupConfig& group = config.groups[group_name];
   const std::string full_name = fmt::format("groups.{}.{}", group_name, option);

@@ -41,14 +41,14 @@ std::span<const GroupOption> group_options();  // what a table [groups.NAME] may
 
 // Sets an option from text; throws UsageError naming option, expected and found. `where` precedes the message:
 // "recipe.toml:3: " or "".
-void set_option(RunConfig& config, std::string_view option, std::string_view value, const std::string& where,
+void set_option(RunConfig& config, std::string_view option, std::string_view value, std::string_view where,
                 const std::string& origin);
 // The same for the group `group_name`.
 void set_group_option(RunConfig& config, const std::string& group_name, std::string_view option, std::string_view value,
-                      const std::string& where, const std::string& origin);
+                      std::string_view where, const std::string& origin);
 
 // Throws UsageError with the nearest known option.
-const RunOption& find_run_option(std::string_view option, const std::string& where);
-const GroupOption& find_group_option(std::string_view option, const std::string& where);
+const RunOption& find_run_option(std::string_view option, std::string_view where);
+const GroupOption& find_group_option(std::string_view option, std::string_view where);
 
 }  // namespace convoy
