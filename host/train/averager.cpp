@@ -58,6 +58,7 @@ Averager::Averager(Backend& backend, Communicator& communicator, const RunConfig
       world_(world_group(communicator, ranks)),
       outer_(backend, config.averaging, ranks.front()->weights.data(), layout_.trainable_elements),
       first_rank_(communicator.rank() * static_cast<int>(ranks.size())),
+      squares_(world_.size),
       averaged_(backend, layout_, "averaged weights") {
   check(config, policy_);
   if (node_policy_) nodes_ = node_groups(communicator, ranks, config.averaging.node_size);
@@ -134,22 +135,22 @@ void Averager::average_world(std::int64_t step) {
 
 // Over all ranks, of the trainable weights. One rank's NaN must not become everyone's.
 double Averager::mean_square_of_weights() {
-  std::vector<double> squares(world_.size);
+  std::ranges::fill(squares_, 0.0);
   for (std::size_t r = 0; r < ranks_.size(); ++r) {
-    squares[static_cast<std::size_t>(first_rank_) + r] =
+    squares_[static_cast<std::size_t>(first_rank_) + r] =
         backend_.sum_of_squares(ranks_[r]->weights.data(), layout_.trainable_elements);
   }
-  world_.workers->sum(std::span<double>(squares));
+  world_.workers->sum(std::span<double>(squares_));
   double sum = 0;
-  for (std::size_t rank = 0; rank < squares.size(); ++rank) {
+  for (std::size_t rank = 0; rank < squares_.size(); ++rank) {
     CONVOY_CHECK(
-        std::isfinite(squares[rank]),
+        std::isfinite(squares_[rank]),
         "rank {} has weights that are not finite numbers: a lower --learning-rate, or --clip-norm 1, helps most "
         "often",
         rank);
-    sum += squares[rank];
+    sum += squares_[rank];
   }
-  return sum / static_cast<double>(squares.size());
+  return sum / static_cast<double>(squares_.size());
 }
 
 void Averager::average_nodes() {

@@ -66,6 +66,7 @@ class Averager {
   std::unique_ptr<Late> late_;
   std::vector<Arena> moving_averages_;  // of every local rank; empty without --ema
   std::optional<double> distance_;
+  std::vector<double> squares_;  // ||w_r||^2 of every rank of the world
   Weights averaged_;
 };
 
