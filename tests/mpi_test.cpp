@@ -65,25 +65,29 @@ class Mpi : public testing::Test {
   test::ShellOutcome launch(int ranks, const std::string& arguments) const {
     return shell(kLaunch + std::to_string(ranks) + " " + arguments);
   }
-  // Two workers with arguments of their own.
-  test::ShellOutcome launch_two(const std::string& first, const std::string& second,
-                                seconds limit = seconds(60)) const {
-    return shell(kLaunch + "1 " + first + " : -n 1 " CONVOY_TEST_EXECUTABLE " " + second, limit);
+  // Two workers, each with a command line of the shell for itself. One program for both: Open MPI 5.0.7's mpirun
+  // crashes where each has its own.
+  test::ShellOutcome launch_each(const std::string& first, const std::string& second,
+                                 seconds limit = seconds(60)) const {
+    std::ofstream(file("worker.sh")) << "#!/bin/sh\nif [ \"${OMPI_COMM_WORLD_RANK:-$PMI_RANK}\" = 0 ]; then\n  "
+                                     << first << "\nelse\n  " << second << "\nfi\n";
+    fs::permissions(file("worker.sh"), fs::perms::owner_all);
+    return shell("env CONVOY=./worker.sh " + kLaunch + "2 train", limit);
   }
-
+  test::ShellOutcome launch_two(const std::string& first, const std::string& second) const {
+    return launch_each(kConvoy + first, kConvoy + second);
+  }
   // Two workers with the same arguments, the second in a folder of its own: /proc/self/cwd/NAME is one path and two
   // files, as on two hosts. The first cannot write the images for the other, so each reads for itself.
   test::ShellOutcome launch_on_two_hosts(const std::string& arguments) const {
-    std::ofstream(file("first.sh")) << "#!/bin/sh\nTMPDIR=/proc exec '" CONVOY_TEST_EXECUTABLE "' \"$@\"\n";
-    fs::permissions(file("first.sh"), fs::perms::owner_all);
-    std::ofstream(file("worker.sh")) << "cd elsewhere && exec '" CONVOY_TEST_EXECUTABLE "' " << arguments << "\n";
-    return shell("env CONVOY=./first.sh " + kLaunch + "1 " + arguments + " : -n 1 sh worker.sh");
+    return launch_each("TMPDIR=/proc " + kConvoy + arguments, "cd elsewhere && " + kConvoy + arguments);
   }
 
   static constexpr const char* kTrain =
       "train --data synthetic:103 --batch 10 --epochs 2 --threads 1 --optimizer sgd --momentum 0.9 --nesterov "
       "--learning-rate 0.02 --log-every 1 --evaluation-batch 7 ";
 
+  const std::string kConvoy = "exec '" CONVOY_TEST_EXECUTABLE "' ";
   const std::string kLaunch = "'" CONVOY_TEST_SOURCE_DIR "/tools/launch' ";
   TemporaryFolder folder_;
 };
@@ -207,8 +211,7 @@ TEST_F(Mpi, the_first_worker_s_weights_are_where_all_start) {
 
 TEST_F(Mpi, a_worker_that_throws_ends_the_job_with_its_message) {
   const std::string train = std::string(kTrain) + "--model smooth.json --out run ";
-  std::ofstream(file("worker.sh")) << "CONVOY_CPU_ISA=none exec '" CONVOY_TEST_EXECUTABLE "' " << train << "\n";
-  const auto job = shell(kLaunch + "1 " + train + " : -n 1 sh worker.sh", seconds(20));
+  const auto job = launch_each(kConvoy + train, "CONVOY_CPU_ISA=none " + kConvoy + train, seconds(20));
   EXPECT_NE(job.code, 0);
   EXPECT_NE(job.code, kHung) << "the job hung";
   EXPECT_THAT(job.output, HasSubstr("convoy: rank 1: CONVOY_CPU_ISA is 'none'"));
@@ -219,11 +222,11 @@ TEST_F(Mpi, a_worker_that_throws_ends_the_job_with_its_message) {
 TEST_F(Mpi, a_worker_that_dies_or_hangs_ends_the_job_and_is_named_in_its_folder) {
   const std::string train =
       std::string(kTrain) + "--model smooth.json --out run --timeout 2 --epochs 100000 --evaluate-every end ";
-  std::ofstream(file("worker.sh")) << "echo $$ > worker.pid\nexec '" CONVOY_TEST_EXECUTABLE "' " << train << "\n";
   for (const auto& [signal, end] : {std::pair{"-9", "rank 1 on .* died in .*epoch "},
                                     std::pair{"-STOP", "rank 1 on .* has not moved for 2 s: .*epoch "}}) {
     fs::remove_all(file("run"));
-    auto job = std::async(std::launch::async, [&] { return shell(kLaunch + "1 " + train + ": -n 1 sh worker.sh"); });
+    auto job = std::async(std::launch::async,
+                          [&] { return launch_each(kConvoy + train, "echo $$ > worker.pid; " + kConvoy + train); });
     while (!fs::exists(file("run/metrics.jsonl")) && job.wait_for(seconds(0)) != std::future_status::ready) {
       std::this_thread::sleep_for(std::chrono::milliseconds(50));
     }
