@@ -3,7 +3,6 @@
 
 #include <fmt/format.h>
 
-#include <algorithm>
 #include <chrono>
 #include <cstdint>
 #include <span>
@@ -13,6 +12,7 @@
 #include "convoy/error.hpp"
 #include "mpi/mpi_communicator.hpp"
 #include "train/devices.hpp"
+#include "train/median.hpp"
 #include "train/step.hpp"
 #include "train/weights.hpp"
 
@@ -21,11 +21,6 @@ namespace {
 
 constexpr int kWarmUp = 3;
 constexpr int kClasses = 10, kChannels = 3;
-
-double median(std::vector<double> values) {
-  std::ranges::nth_element(values, values.begin() + static_cast<std::ptrdiff_t>(values.size() / 2));
-  return values[values.size() / 2];
-}
 
 void wait_for_all(Communicator& communicator) {
   std::int64_t nothing[] = {0};

@@ -17,11 +17,6 @@
 namespace convoy {
 namespace {
 
-WeightsInfo info_of(const LoadedWeights& loaded, const std::filesystem::path& path) {
-  CONVOY_CHECK(loaded.info.has_value(), "{}: no weights file of convoy: its metadata name no network", path.string());
-  return *loaded.info;
-}
-
 void check_alike(const WeightsInfo& info, const WeightsInfo& first, const AverageOptions& options, std::size_t file) {
   const char* what = info.network != first.network                                  ? "network"
                      : info.mean != first.mean || info.deviation != first.deviation ? "normalisation of pixels"
@@ -59,7 +54,7 @@ std::vector<std::string> average_weights(const AverageOptions& options, RunConfi
   std::optional<Model> model;
   for (std::size_t file = 0; file < options.weights.size(); ++file) {
     const LoadedWeights loaded = open_weights(options.weights[file]);
-    const WeightsInfo info = info_of(loaded, options.weights[file]);
+    const WeightsInfo& info = info_of(loaded);
     if (file == 0) {
       first = info;
       model = make_model(parse_network(info.network, options.weights[file].string()),

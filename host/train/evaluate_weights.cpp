@@ -11,9 +11,7 @@ namespace convoy {
 
 WeightsEvaluation evaluate_weights(const EvaluateOptions& options, RunConfig config) {
   const LoadedWeights loaded = open_weights(options.weights);
-  CONVOY_CHECK(loaded.info.has_value(), "{}: has no network in its metadata, so it was not written by convoy",
-               options.weights.string());
-  const WeightsInfo& info = *loaded.info;
+  const WeightsInfo& info = info_of(loaded);
   Dataset data = load_dataset({.path = options.data, .coarse_labels = options.labels == LabelKind::coarse});
   if (options.test_images > 0) data.test.keep_first(static_cast<std::size_t>(options.test_images));
   CONVOY_CHECK(data.test.count() > 0, "{}: has no test images", data.origin);

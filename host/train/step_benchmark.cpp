@@ -1,4 +1,4 @@
-// Medians, because a laptop's or a shared machine's means are noise.
+// One step or one operation at a time, after some that warm up.
 #include "train/step_benchmark.hpp"
 
 #include <algorithm>
@@ -12,6 +12,7 @@
 #include "nn/initialise.hpp"
 #include "train/device_set.hpp"
 #include "train/devices.hpp"
+#include "train/median.hpp"
 #include "train/plan.hpp"
 #include "train/step.hpp"
 
@@ -21,12 +22,6 @@ namespace {
 constexpr int kWarmUp = 2;
 constexpr int kClasses = 10, kChannels = 3;
 constexpr int kFewestSynthetic = 10;  // images that the generator makes
-
-double median(std::vector<double> values) {
-  const auto middle = values.begin() + static_cast<std::ptrdiff_t>(values.size() / 2);
-  std::nth_element(values.begin(), middle, values.end());
-  return *middle;
-}
 
 std::vector<double> time_calls(Backend& backend, int count, const std::function<void()>& call) {
   std::vector<double> seconds;

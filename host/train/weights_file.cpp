@@ -112,6 +112,12 @@ LoadedWeights open_weights(const std::filesystem::path& path) {
   return weights;
 }
 
+const WeightsInfo& info_of(const LoadedWeights& weights) {
+  CONVOY_CHECK(weights.info.has_value(), "{}: has no network in its metadata, so it was not written by convoy",
+               weights.file.origin());
+  return *weights.info;
+}
+
 std::vector<float> read_weights(const LoadedWeights& weights, const ParamLayout& layout) {
   std::vector<float> values(layout.total_elements);
   for (const Parameter& parameter : layout.parameters) {

@@ -35,6 +35,9 @@ struct LoadedWeights {
 };
 LoadedWeights open_weights(const std::filesystem::path& path);
 
+// Throws Error where the file was not written by convoy, so that nothing says which network it is for.
+const WeightsInfo& info_of(const LoadedWeights& weights);
+
 // All parameters of the layout from the file; throws Error naming the first tensor that is missing or differs.
 std::vector<float> read_weights(const LoadedWeights& weights, const ParamLayout& layout);
 
