@@ -9,17 +9,31 @@
 
 #include "convoy/error.hpp"
 #include "cpu/backend.hpp"
+#include "train/device_module.hpp"
 
 namespace convoy {
 namespace {
 
 std::string cpu_missing() { return ""; }
 
-std::unique_ptr<Backend> make_cpu(Precision precision, int threads) { return make_cpu_backend({precision, threads}); }
+std::unique_ptr<Backend> make_cpu(const DeviceRequest& request) {
+  return make_cpu_backend({request.precision, request.threads});
+}
 
-std::string cuda_missing() { return "this build has no CUDA backend"; }
-std::string cuda_lacks(Precision) { return cuda_missing(); }
-std::unique_ptr<Backend> make_cuda(Precision, int) { fail_usage("--device cuda: {}", cuda_missing()); }
+// Through the module that the executable opens at run time.
+std::string cuda_missing() {
+  const auto& [module, reason] = open_device_module("cuda");
+  return module == nullptr ? reason : module->missing();
+}
+std::string cuda_lacks(Precision precision) {
+  const std::string missing = cuda_missing();
+  return missing.empty() ? open_device_module("cuda").module->lacks(precision) : missing;
+}
+std::unique_ptr<Backend> make_cuda(const DeviceRequest& request) {
+  const std::string missing = cuda_missing();
+  if (!missing.empty()) fail_usage("--device cuda: {}", missing);
+  return open_device_module("cuda").module->make(request);
+}
 
 constexpr BackendRow kBackends[] = {
     {DeviceChoice::cuda, "cuda", cuda_missing, cuda_lacks, make_cuda},
@@ -83,7 +97,7 @@ ChosenDevice choose_device(RunConfig& config) {
     config.precision = Precision::fp32;
   }
   config.device = row.choice;
-  chosen.backend = row.make(config.precision, config.threads);
+  chosen.backend = row.make({.precision = config.precision, .threads = config.threads});
   config.threads = chosen.backend->info().threads;
   chosen.line = fmt::format("device: {} [{}]; precision: {} [{}]", describe(chosen.backend->info()), reason,
                             name(config.precision), precision_reason);

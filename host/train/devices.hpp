@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "convoy/backend.hpp"
+#include "convoy/device_module.hpp"
 #include "train/run_config.hpp"
 
 namespace convoy {
@@ -17,7 +18,7 @@ struct BackendRow {
   std::string_view name;            // "cpu"
   std::string (*missing)();         // why it cannot be used here, in a few words; empty: it can
   std::string (*lacks)(Precision);  // why it cannot compute in this precision; empty: it can
-  std::unique_ptr<Backend> (*make)(Precision precision, int threads);
+  std::unique_ptr<Backend> (*make)(const DeviceRequest&);
 };
 
 // In the order in which --device auto prefers them. A new backend is a row here.

@@ -1,0 +1,247 @@
+// The CUDA backend: owns memory, stream and handles, gives each call to its file.
+#include "backend.hpp"
+
+#include <fmt/format.h>
+
+#include <atomic>
+#include <mutex>
+#include <utility>
+#include <vector>
+
+#include "arena.hpp"
+#include "check.hpp"
+#include "context.hpp"
+#include "convoy/error.hpp"
+#include "handles.hpp"
+#include "input.hpp"
+#include "kernels/convert.hpp"
+#include "operations.hpp"
+#include "recording.hpp"
+
+namespace convoy::cuda {
+namespace {
+
+constexpr std::size_t kCublasWorkspace = std::size_t{32} << 20;  // what NVIDIA recommends for Hopper
+
+// Bytes now and at most held by arenas; shared with the arenas' releases, which may outlive the backend.
+struct Account {
+  std::atomic<std::size_t> bytes{0}, peak{0};
+};
+
+double megabytes(std::size_t bytes) { return static_cast<double>(bytes) / 1e6; }
+
+class CudaBackend final : public Backend {
+ public:
+  explicit CudaBackend(const DeviceRequest& request);
+  ~CudaBackend() override { cudaStreamSynchronize(stream_.get()); }
+
+  const DeviceInfo& info() const override { return info_; }
+  DType compute_type() const override { return context_.compute; }
+
+  Arena allocate(std::size_t bytes, std::string_view what, Communicated) override;
+  Arena share(const void* host, std::size_t bytes, std::string_view what) override;
+  std::size_t allocated_bytes() const override { return account_->bytes; }
+  std::size_t peak_allocated_bytes() const override { return account_->peak; }
+
+  std::unique_ptr<Operation> plan(const OperationSpec&, int batch, Mode) override;
+  std::unique_ptr<Update> plan(const UpdateSpec&) override;
+  std::unique_ptr<Recording> record(StepKind, const std::function<void()>& step) override {
+    return record_graph(step, stream_.get());
+  }
+
+  std::size_t activation_bytes(int batch, const Extent& extent) const override {
+    return static_cast<std::size_t>(batch * extent.elements()) * bytes_per_element(context_.compute);
+  }
+  void pack_activation(int batch, const Extent&, const float* host_nhwc, void* device) override;
+  void unpack_activation(int batch, const Extent&, const void* device, float* host_nhwc) override;
+
+  void upload(void* device, const void* host, std::size_t bytes) override;
+  void download(void* host, const void* device, std::size_t bytes) override;
+  void copy(void* to, const void* from, std::size_t bytes) override {
+    CHECK_CUDA(cudaMemcpyAsync(to, from, bytes, cudaMemcpyDeviceToDevice, stream_.get()));
+  }
+  void zero(void* device, std::size_t bytes) override {
+    CHECK_CUDA(cudaMemsetAsync(device, 0, bytes, stream_.get()));
+  }
+  void wait() override { CHECK_CUDA(cudaStreamSynchronize(stream_.get())); }
+
+  void begin_step(const StepRow* rows, std::int32_t* cursor, StepRow* current) override {
+    cuda::begin_step(rows, cursor, current, context_);
+  }
+  void prepare_input(const InputArgs& args) override { cuda::prepare_input(args, context_); }
+  void softmax_cross_entropy(const LossArgs& args) override { cuda::softmax_cross_entropy(args, context_); }
+  void accumulate_logits(const float* logits, float weight, bool first, std::size_t count, float* sum) override {
+    cuda::accumulate_logits(logits, weight, first, count, sum, context_);
+  }
+  void add_gradient(int batch, const Extent& extent, void* a, const void* b) override {
+    cuda::add_gradient(static_cast<std::size_t>(batch * extent.elements()), a, b, context_);
+  }
+  void add_scaled(float* a, float factor, const float* b, std::size_t count) override {
+    cuda::add_scaled(a, factor, b, count, context_);
+  }
+  void scale(float* a, float factor, std::size_t count) override { cuda::scale(a, factor, count, context_); }
+  double sum_of_squares(const float* values, std::size_t count) override {
+    cuda::sum_of_squares(values, count, reductions_.data(), context_);
+    return reduced<double>();
+  }
+  void clip_factor(const float* gradients, std::size_t count, float limit, float* factor, float* norm) override {
+    cuda::clip_factor(gradients, count, limit, factor, norm, reductions_.data(), context_);
+  }
+  std::uint64_t checksum(const void* device, std::size_t bytes) override {
+    cuda::checksum(device, bytes, reductions_.data(), context_);
+    return reduced<std::uint64_t>();
+  }
+  std::int64_t first_not_finite(const float* values, std::size_t count) override {
+    cuda::first_not_finite(values, count, reductions_.data(), context_);
+    return reduced<std::int64_t>();
+  }
+
+ private:
+  template <typename T>
+  T reduced() {
+    T value;
+    download(&value, reductions_.data(), sizeof value);
+    return value;
+  }
+
+  Context context_;
+  DeviceInfo info_;
+  std::shared_ptr<Account> account_ = std::make_shared<Account>();
+  Stream stream_;
+  CudnnHandle cudnn_;
+  CublasHandle cublas_;
+  CublasLtHandle cublas_lt_;
+  Arena cublas_workspace_;
+  Arena reductions_;  // kReductionBytes
+};
+
+CudaBackend::CudaBackend(const DeviceRequest& request) {
+  CHECK_CUDA(cudaSetDevice(request.index));
+  cudaDeviceProp properties{};
+  CHECK_CUDA(cudaGetDeviceProperties(&properties, request.index));
+  cudaStream_t stream = nullptr;
+  CHECK_CUDA(cudaStreamCreateWithFlags(&stream, cudaStreamNonBlocking));
+  stream_.reset(stream);
+  cudnnHandle_t cudnn = nullptr;
+  CHECK_CUDNN(cudnnCreate(&cudnn));
+  cudnn_.reset(cudnn);
+  CHECK_CUDNN(cudnnSetStream(cudnn, stream));
+  cublasHandle_t cublas = nullptr;
+  CHECK_CUBLAS(cublasCreate(&cublas));
+  cublas_.reset(cublas);
+  CHECK_CUBLAS(cublasSetStream(cublas, stream));
+  cublas_workspace_ = allocate(kCublasWorkspace, "workspace of cuBLAS", Communicated::no);
+  CHECK_CUBLAS(cublasSetWorkspace(cublas, cublas_workspace_.data(), cublas_workspace_.bytes()));
+  cublasLtHandle_t cublas_lt = nullptr;
+  CHECK_CUBLAS(cublasLtCreate(&cublas_lt));
+  cublas_lt_.reset(cublas_lt);
+  reductions_ = allocate(kReductionBytes, "sums of parts", Communicated::no);
+
+  context_ = {.device = request.index,
+              .capability = properties.major * 10 + properties.minor,
+              .multiprocessors = properties.multiProcessorCount,
+              .stream = stream,
+              .cudnn = cudnn,
+              .cublas = cublas,
+              .cublas_lt = cublas_lt,
+              .precision = request.precision,
+              .compute = convoy::compute_type(request.precision),
+              .deterministic = request.deterministic};
+  int runtime = 0;
+  CHECK_CUDA(cudaRuntimeGetVersion(&runtime));
+  const std::size_t version = cudnnGetVersion();
+  const std::string cudnn_version = fmt::format("{}.{}.{}", version / 10000, version / 100 % 100, version % 100);
+  const std::string cuda_version = fmt::format("{}.{}", runtime / 1000, runtime % 1000 / 10);
+  info_ = {.kind = "cuda",
+           .name = fmt::format("GPU {}: {}", request.index, properties.name),
+           .libraries = fmt::format("CUDA {}, cuDNN {}", cuda_version, cudnn_version),
+           .versions = {{"cuda", cuda_version}, {"cudnn", cudnn_version}},
+           .precision = request.precision,
+           .threads = 1};
+}
+
+Arena CudaBackend::allocate(std::size_t bytes, std::string_view what, Communicated) {
+  if (bytes == 0) return {};
+  void* data = nullptr;
+  const cudaError_t status = cudaMalloc(&data, bytes);
+  if (status == cudaErrorMemoryAllocation) {
+    cudaGetLastError();  // forget it: the next check must not report it again
+    std::size_t free = 0, total = 0;
+    CHECK_CUDA(cudaMemGetInfo(&free, &total));
+    fail("GPU {}: {:.1f} MB for {} are not to be had: {:.1f} of {:.1f} MB are free, {:.1f} MB are this run's; a smaller "
+         "--batch needs less",
+         context_.device, megabytes(bytes), what, megabytes(free), megabytes(total), megabytes(account_->bytes));
+  }
+  CHECK_CUDA(status);
+  CHECK_CUDA(cudaMemsetAsync(data, 0, bytes, stream_.get()));
+  const std::size_t now = account_->bytes.fetch_add(bytes) + bytes;
+  if (now > account_->peak) account_->peak = now;
+  return {data, bytes, [account = account_, bytes](void* pointer) {
+            cudaFree(pointer);
+            account->bytes.fetch_sub(bytes);
+          }};
+}
+
+Arena CudaBackend::share(const void* host, std::size_t bytes, std::string_view what) {
+  Arena arena = allocate(bytes, what, Communicated::no);
+  if (bytes != 0) upload(arena.data(), host, bytes);
+  return arena;
+}
+
+// One line a kind of operation.
+std::unique_ptr<Operation> CudaBackend::plan(const OperationSpec& spec, int batch, Mode mode) {
+  struct Planner {
+    int batch;
+    Mode mode;
+    const Context& context;
+    auto operator()(const ConvSpec& s) const { return plan_convolution(s, batch, mode, context); }
+    auto operator()(const EpilogueSpec& s) const { return plan_epilogue(s, batch, mode, context); }
+    auto operator()(const PoolSpec& s) const { return plan_pool(s, batch, mode, context); }
+    auto operator()(const DenseSpec& s) const { return plan_dense(s, batch, mode, context); }
+    auto operator()(const DropoutSpec& s) const { return plan_dropout(s, batch, mode, context); }
+  };
+  return std::visit(Planner{batch, mode, context_}, spec);
+}
+
+std::unique_ptr<Update> CudaBackend::plan(const UpdateSpec& spec) {
+  struct Planner {
+    const Context& context;
+    auto operator()(const SgdSpec& s) const { return plan_sgd(s, context); }
+    auto operator()(const AdamSpec& s) const { return plan_adam(s, context); }
+    auto operator()(const MuonSpec& s) const { return plan_muon(s, context); }
+  };
+  return std::visit(Planner{context_}, spec);
+}
+
+void CudaBackend::pack_activation(int batch, const Extent& extent, const float* host_nhwc, void* device) {
+  const auto count = static_cast<std::size_t>(batch * extent.elements());
+  if (context_.compute == DType::f32) return upload(device, host_nhwc, count * sizeof(float));
+  const Arena wide = allocate(count * sizeof(float), "an activation in fp32", Communicated::no);
+  upload(wide.data(), host_nhwc, wide.bytes());
+  narrow(wide.floats(), context_.compute, count, device, stream_.get());
+  wait();  // before the memory goes
+}
+
+void CudaBackend::unpack_activation(int batch, const Extent& extent, const void* device, float* host_nhwc) {
+  const auto count = static_cast<std::size_t>(batch * extent.elements());
+  if (context_.compute == DType::f32) return download(host_nhwc, device, count * sizeof(float));
+  const Arena wide = allocate(count * sizeof(float), "an activation in fp32", Communicated::no);
+  widen(device, context_.compute, count, wide.floats(), stream_.get());
+  download(host_nhwc, wide.data(), wide.bytes());
+}
+
+// Pageable host memory has been read when the call returns.
+void CudaBackend::upload(void* device, const void* host, std::size_t bytes) {
+  CHECK_CUDA(cudaMemcpyAsync(device, host, bytes, cudaMemcpyHostToDevice, stream_.get()));
+}
+
+void CudaBackend::download(void* host, const void* device, std::size_t bytes) {
+  CHECK_CUDA(cudaMemcpyAsync(host, device, bytes, cudaMemcpyDeviceToHost, stream_.get()));
+  wait();
+}
+
+}  // namespace
+
+std::unique_ptr<Backend> make_backend(const DeviceRequest& request) { return std::make_unique<CudaBackend>(request); }
+
+}  // namespace convoy::cuda

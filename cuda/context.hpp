@@ -1,0 +1,32 @@
+// What every operation of the CUDA backend is planned with: the device, its compute stream and the libraries' handles,
+// which belong to the backend and outlive every operation.
+#pragma once
+
+#include <cublasLt.h>
+#include <cublas_v2.h>
+#include <cuda_runtime_api.h>
+#include <cudnn.h>
+
+#include <cstddef>
+
+#include "convoy/types.hpp"
+
+namespace convoy::cuda {
+
+// Bytes that one call of a library may ask for at most; the memory planner shares them among the operations of a step.
+constexpr std::size_t kWorkspaceLimit = std::size_t{256} << 20;
+
+struct Context {
+  int device = 0;
+  int capability = 90;       // 10 * major + minor
+  int multiprocessors = 1;
+  cudaStream_t stream = nullptr;  // all computation of a step, in order
+  cudnnHandle_t cudnn = nullptr;  // bound to the stream
+  cublasHandle_t cublas = nullptr;  // bound to the stream, with a workspace of its own, pointers on the host
+  cublasLtHandle_t cublas_lt = nullptr;
+  Precision precision = Precision::fp32;
+  DType compute = DType::f32;
+  bool deterministic = false;
+};
+
+}  // namespace convoy::cuda

@@ -1,0 +1,15 @@
+// The backward pass of a ReLU that a product has fused.
+#pragma once
+
+#include <cuda_runtime_api.h>
+
+#include <cstddef>
+
+#include "convoy/types.hpp"
+
+namespace convoy::cuda {
+
+// In place: gradient [count] becomes 0 where output [count] is not above 0.
+void relu_backward(const void* output, DType type, std::size_t count, void* gradient, cudaStream_t stream);
+
+}  // namespace convoy::cuda

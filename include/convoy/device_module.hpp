@@ -1,0 +1,38 @@
+// What a shared library that brings a device gives to the executable, which opens it at run time: so one executable
+// starts everywhere, and says in one line why a device cannot be used where it cannot.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "convoy/backend.hpp"
+
+namespace convoy {
+
+// What a worker asks of a device.
+struct DeviceRequest {
+  Precision precision = Precision::fp32;
+  int threads = 0;            // of a CPU; 0: every core that this process may use
+  int index = 0;              // among the visible devices of this kind
+  bool deterministic = false;  // only algorithms that give the same bits each time
+};
+
+// One table of functions; none of them throws but `make`.
+struct DeviceModule {
+  int interface_version = 0;        // kDeviceModuleVersion of the sources that it was built from
+  std::string (*missing)();         // why no such device can be used here, in a few words; empty: one can
+  std::string (*lacks)(Precision);  // why it cannot compute in this precision; empty: it can
+  int (*count)();                   // visible devices
+  std::unique_ptr<Backend> (*make)(const DeviceRequest&);
+  std::vector<std::string> (*describe)();  // for `info --devices`: a line a device, then the libraries
+};
+
+// Raised whenever a type that crosses the border changes: backend.hpp and what it includes.
+constexpr int kDeviceModuleVersion = 1;
+
+// The only symbol that a module exports.
+constexpr const char* kDeviceModuleSymbol = "convoy_device_module";
+using DeviceModuleFunction = const DeviceModule*();
+
+}  // namespace convoy
