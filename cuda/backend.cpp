@@ -4,7 +4,7 @@
 #include <fmt/format.h>
 
 #include <atomic>
-#include <mutex>
+#include <chrono>
 #include <utility>
 #include <vector>
 
@@ -15,6 +15,7 @@
 #include "handles.hpp"
 #include "input.hpp"
 #include "kernels/convert.hpp"
+#include "nccl/nccl_communicator.hpp"
 #include "operations.hpp"
 #include "recording.hpp"
 
@@ -35,6 +36,7 @@ class CudaBackend final : public Backend {
   explicit CudaBackend(const DeviceRequest& request);
   ~CudaBackend() override { cudaStreamSynchronize(stream_.get()); }
 
+  const Context& context() const { return context_; }
   const DeviceInfo& info() const override { return info_; }
   DType compute_type() const override { return context_.compute; }
 
@@ -243,5 +245,10 @@ void CudaBackend::download(void* host, const void* device, std::size_t bytes) {
 }  // namespace
 
 std::unique_ptr<Backend> make_backend(const DeviceRequest& request) { return std::make_unique<CudaBackend>(request); }
+
+std::unique_ptr<Communicator> connect(Communicator& workers, Backend& backend, double limit_seconds) {
+  const Context& context = dynamic_cast<CudaBackend&>(backend).context();
+  return make_nccl_communicator(workers, context.device, context.stream, std::chrono::duration<double>(limit_seconds));
+}
 
 }  // namespace convoy::cuda

@@ -5,11 +5,15 @@
 #include <memory>
 
 #include "convoy/backend.hpp"
+#include "convoy/communicator.hpp"
 #include "convoy/device_module.hpp"
 
 namespace convoy::cuda {
 
 // Throws Error where the device cannot be used.
 std::unique_ptr<Backend> make_backend(const DeviceRequest&);
+
+// See DeviceModule::connect.
+std::unique_ptr<Communicator> connect(Communicator& workers, Backend& backend, double limit_seconds);
 
 }  // namespace convoy::cuda

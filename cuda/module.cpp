@@ -9,6 +9,7 @@ extern "C" __attribute__((visibility("default"))) const convoy::DeviceModule* co
                                               .lacks = convoy::cuda::lacks,
                                               .count = convoy::cuda::visible_devices,
                                               .make = convoy::cuda::make_backend,
+                                              .connect = convoy::cuda::connect,
                                               .describe = convoy::cuda::describe_devices};
   return &module;
 }

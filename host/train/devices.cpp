@@ -35,9 +35,14 @@ std::unique_ptr<Backend> make_cuda(const DeviceRequest& request) {
   return open_device_module("cuda").module->make(request);
 }
 
+std::unique_ptr<Communicator> connect_cuda(Communicator& workers, Backend& backend, double limit_seconds) {
+  return open_device_module("cuda").module->connect(workers, backend, limit_seconds);
+}
+int cuda_count() { return open_device_module("cuda").module->count(); }
+
 constexpr BackendRow kBackends[] = {
-    {DeviceChoice::cuda, "cuda", cuda_missing, cuda_lacks, make_cuda},
-    {DeviceChoice::cpu, "cpu", cpu_missing, cpu_lacks, make_cpu},
+    {DeviceChoice::cuda, "cuda", cuda_missing, cuda_lacks, make_cuda, cuda_count, connect_cuda},
+    {DeviceChoice::cpu, "cpu", cpu_missing, cpu_lacks, make_cpu, nullptr, nullptr},
 };
 
 // What makes one expect a GPU on this machine or in this job; empty where nothing does.
@@ -81,7 +86,7 @@ const BackendRow& row_for(const RunConfig& config, std::string& reason, std::vec
 
 std::span<const BackendRow> backends() { return kBackends; }
 
-ChosenDevice choose_device(RunConfig& config) {
+ChosenDevice choose_device(RunConfig& config, int local_worker) {
   ChosenDevice chosen;
   std::string reason;
   const BackendRow& row = row_for(config, reason, chosen.warnings);
@@ -97,11 +102,20 @@ ChosenDevice choose_device(RunConfig& config) {
     config.precision = Precision::fp32;
   }
   config.device = row.choice;
-  chosen.backend = row.make({.precision = config.precision, .threads = config.threads});
+  chosen.backend = row.make({.precision = config.precision,
+                             .threads = config.threads,
+                             .index = row.count == nullptr ? 0 : local_worker % row.count()});
   config.threads = chosen.backend->info().threads;
   chosen.line = fmt::format("device: {} [{}]; precision: {} [{}]", describe(chosen.backend->info()), reason,
                             name(config.precision), precision_reason);
   return chosen;
+}
+
+std::unique_ptr<Communicator> connect_devices(Communicator& workers, Backend& backend, const RunConfig& config) {
+  const auto row = std::ranges::find(kBackends, config.device, &BackendRow::choice);
+  if (row->connect == nullptr) return nullptr;
+  if (workers.size() == 1) return make_self_communicator();
+  return row->connect(workers, backend, config.startup_timeout);
 }
 
 std::string describe(const DeviceInfo& info) {

@@ -19,6 +19,9 @@ struct BackendRow {
   std::string (*missing)();         // why it cannot be used here, in a few words; empty: it can
   std::string (*lacks)(Precision);  // why it cannot compute in this precision; empty: it can
   std::unique_ptr<Backend> (*make)(const DeviceRequest&);
+  int (*count)();  // of devices that workers of one host share out; null: one is there for all
+  // See DeviceModule; null: the workers' own communicator reduces its arenas.
+  std::unique_ptr<Communicator> (*connect)(Communicator& workers, Backend& backend, double limit_seconds);
 };
 
 // In the order in which --device auto prefers them. A new backend is a row here.
@@ -32,7 +35,11 @@ struct ChosenDevice {
 
 // Makes the backend that the configuration asks for, and writes what was decided into `config`: device, precision,
 // threads. A precision of a recipe that the device lacks falls back to fp32; one of the command line throws.
-ChosenDevice choose_device(RunConfig& config);
+// `local_worker`: this worker's number among those of its host, each of which gets a device of its own.
+ChosenDevice choose_device(RunConfig& config, int local_worker = 0);
+
+// What reduces arenas of the chosen device; null where the workers' own communicator does. All workers call it.
+std::unique_ptr<Communicator> connect_devices(Communicator& workers, Backend& backend, const RunConfig& config);
 
 // "cpu (AMD EPYC 7763, 2 threads, oneDNN 2.6.3 (avx2))"
 std::string describe(const DeviceInfo& info);

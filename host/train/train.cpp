@@ -82,10 +82,12 @@ void check_shards(Communicator& communicator, const Shards& shards) {
 
 }  // namespace
 
-RunResults train(RunConfig config, Communicator& communicator, RunContext& context) {
+RunResults train(RunConfig config, Communicator& workers, RunContext& context) {
   RankProgress& rank_progress = context.rank_progress();
-  ChosenDevice device = choose_device(config);
+  ChosenDevice device = choose_device(config, workers.split_by_host()->rank());
   Backend& backend = *device.backend;
+  const std::unique_ptr<Communicator> between_devices = connect_devices(workers, backend, config);
+  Communicator& communicator = between_devices ? *between_devices : workers;
   context.note(device.line);
   for (const std::string& warning : device.warnings) context.note(warning);
   for (const std::string& warning : config_warnings(config)) context.note(warning);

@@ -11,6 +11,6 @@ namespace convoy {
 // All workers of `communicator` call it, with the same configuration. Throws UsageError or Error before the first step
 // where configuration, data or weights cannot work; the run's folder is made only after that. The caller gives a later
 // failure to context.fail.
-RunResults train(RunConfig config, Communicator& communicator, RunContext& context);
+RunResults train(RunConfig config, Communicator& workers, RunContext& context);
 
 }  // namespace convoy

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "convoy/backend.hpp"
+#include "convoy/communicator.hpp"
 
 namespace convoy {
 
@@ -18,13 +19,16 @@ struct DeviceRequest {
   bool deterministic = false;  // only algorithms that give the same bits each time
 };
 
-// One table of functions; none of them throws but `make`.
+// One table of functions; none of them throws but `make` and `connect`.
 struct DeviceModule {
   int interface_version = 0;        // kDeviceModuleVersion of the sources that it was built from
   std::string (*missing)();         // why no such device can be used here, in a few words; empty: one can
   std::string (*lacks)(Precision);  // why it cannot compute in this precision; empty: it can
   int (*count)();                   // visible devices
   std::unique_ptr<Backend> (*make)(const DeviceRequest&);
+  // For arenas of `backend`, which this module made, and of the same on every other worker; all call it. `workers`
+  // carries what they say to each other on the host, and outlives the result. Throws after `limit_seconds`.
+  std::unique_ptr<Communicator> (*connect)(Communicator& workers, Backend& backend, double limit_seconds);
   std::vector<std::string> (*describe)();  // for `info --devices`: a line a device, then the libraries
 };
 

@@ -1,0 +1,248 @@
+// See nccl_communicator.hpp.
+#include "nccl/nccl_communicator.hpp"
+
+#include <fmt/format.h>
+#include <nccl.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cstring>
+#include <map>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "check.hpp"
+#include "convoy/error.hpp"
+#include "handles.hpp"
+#include "nccl/nccl_call.hpp"
+
+namespace convoy::cuda {
+namespace {
+
+// A unique id as text, since that is what workers can send each other.
+std::string text_of(const ncclUniqueId& id) {
+  std::string text;
+  for (const char byte : id.internal) text += fmt::format("{:02x}", static_cast<unsigned char>(byte));
+  return text;
+}
+
+ncclUniqueId id_of(const std::string& text) {
+  ncclUniqueId id{};
+  CONVOY_CHECK(text.size() == 2 * sizeof id.internal, "NCCL: an id of {} letters arrived, {} expected", text.size(),
+               2 * sizeof id.internal);
+  for (std::size_t i = 0; i < sizeof id.internal; ++i) {
+    id.internal[i] = static_cast<char>(std::stoi(text.substr(2 * i, 2), nullptr, 16));
+  }
+  return id;
+}
+
+// Before NCCL does, which names no rank.
+void check_distinct_devices(Communicator& host, int device) {
+  char bus[32] = {}, name[256] = {};
+  CHECK_CUDA(cudaDeviceGetPCIBusId(bus, sizeof bus, device));
+  gethostname(name, sizeof name - 1);
+  const std::vector<std::string> all = host.gather(fmt::format("{}, GPU {}", name, bus));
+  for (std::size_t rank = 0; rank < all.size(); ++rank) {
+    const auto first = static_cast<std::size_t>(std::find(all.begin(), all.end(), all[rank]) - all.begin());
+    if (first == rank) continue;
+    std::string table;
+    for (std::size_t r = 0; r < all.size(); ++r) table += fmt::format("{}rank {}: {}", r == 0 ? "" : "; ", r, all[r]);
+    fail("ranks {} and {} have the same GPU ({}): ask for a GPU a rank, or start fewer ranks, or use --virtual-ranks",
+         first, rank, table);
+  }
+}
+
+Event make_event(unsigned flags) {
+  cudaEvent_t event = nullptr;
+  CHECK_CUDA(cudaEventCreateWithFlags(&event, flags));
+  return Event(event);
+}
+
+// One collective's marks in time: it begins on the communication stream, ends there, and is waited for by the compute
+// stream, which arrives at the wait at `arrived`.
+struct Marks {
+  Event begun, ended, arrived;
+};
+
+class NcclCommunicator final : public Communicator {
+ public:
+  NcclCommunicator(Communicator& host, int device, cudaStream_t compute, std::chrono::duration<double> limit)
+      : host_(host), device_(device), compute_(compute), limit_(limit) {
+    ncclUniqueId id{};
+    if (host_.rank() == 0) CHECK_NCCL(ncclGetUniqueId(&id));
+    id = id_of(host_.gather(host_.rank() == 0 ? text_of(id) : "").front());
+    ncclConfig_t config = NCCL_CONFIG_INITIALIZER;
+    config.blocking = 0;
+    CHECK_NCCL(ncclCommInitRankConfig(&group_, host_.size(), id, host_.rank(), &config));
+    make_streams();
+    await(group_, limit_, "meeting the other ranks");
+  }
+
+  // `parent`'s ranks of one colour; `host` is already split so.
+  NcclCommunicator(NcclCommunicator& parent, std::unique_ptr<Communicator> host, int colour)
+      : owned_host_(std::move(host)),
+        host_(*owned_host_),
+        device_(parent.device_),
+        compute_(parent.compute_),
+        limit_(parent.limit_) {
+    CHECK_NCCL(ncclCommSplit(parent.group_, colour, parent.rank(), &group_, nullptr));
+    await(parent.group_, limit_, "dividing the ranks");
+    make_streams();
+    await(group_, limit_, "meeting the other ranks");
+  }
+
+  ~NcclCommunicator() override {
+    if (group_ == nullptr) return;
+    cudaStreamSynchronize(stream_.get());
+    for (const auto& [data, handle] : registered_) ncclCommDeregister(group_, handle);
+    if (ncclCommFinalize(group_) == ncclInProgress) {
+      ncclResult_t state = ncclInProgress;
+      const auto begun = std::chrono::steady_clock::now();
+      while (state == ncclInProgress && std::chrono::steady_clock::now() - begun < limit_) {
+        if (ncclCommGetAsyncError(group_, &state) != ncclSuccess) break;
+      }
+    }
+    ncclCommDestroy(group_);
+  }
+
+  std::string_view kind() const override { return "nccl"; }
+  int rank() const override { return host_.rank(); }
+  int size() const override { return host_.size(); }
+
+  void attach(const Arena& arena) override {
+    if (arena.bytes() == 0) return;
+    void* handle = nullptr;
+    CHECK_NCCL(ncclCommRegister(group_, arena.data(), arena.bytes(), &handle));
+    await(group_, limit_, "registering memory");
+    registered_.emplace_back(arena.data(), handle);
+  }
+
+  void broadcast(FloatRange range, int root) override {
+    after_compute();
+    CHECK_NCCL(ncclBroadcast(range.data, range.data, range.count, ncclFloat32, root, group_, stream_.get()));
+    await(group_, limit_, "a broadcast");
+    before_compute();
+  }
+
+  Pending average(FloatRange range) override {
+    ++cost_.collectives;
+    cost_.bytes += static_cast<std::int64_t>(range.count * sizeof(float));
+    Marks marks = take_marks();
+    after_compute();
+    CHECK_CUDA(cudaEventRecord(marks.begun.get(), stream_.get()));
+    CHECK_NCCL(ncclAllReduce(range.data, range.data, range.count, ncclFloat32, ncclSum, group_, stream_.get()));
+    await(group_, limit_, "an all-reduce");
+    CHECK_CUDA(cudaEventRecord(marks.ended.get(), stream_.get()));
+    const auto number = static_cast<std::uint64_t>(cost_.collectives);
+    pending_.emplace(number, std::move(marks));
+    return {number};
+  }
+
+  void join(Pending pending) override {
+    const auto found = pending_.find(pending.number);
+    CONVOY_CHECK(found != pending_.end(), "collective #{} was joined before, or never started", pending.number);
+    Marks marks = std::move(found->second);
+    pending_.erase(found);
+    CHECK_CUDA(cudaEventRecord(marks.arrived.get(), compute_));
+    CHECK_CUDA(cudaStreamWaitEvent(compute_, marks.ended.get(), 0));
+    joined_.push_back(std::move(marks));
+  }
+
+  void sum(std::span<std::int64_t> values) override { host_.sum(values); }
+  void sum(std::span<double> values) override { host_.sum(values); }
+  MinMax min_max(std::uint64_t value) override { return host_.min_max(value); }
+  std::vector<std::string> gather(const std::string& text) override { return host_.gather(text); }
+
+  CommunicationCost cost() const override {
+    count_finished();
+    return cost_;
+  }
+
+  std::unique_ptr<Communicator> split(int colour) override {
+    return std::make_unique<NcclCommunicator>(*this, host_.split(colour), colour);
+  }
+  std::unique_ptr<Communicator> split_by_host() override {
+    std::unique_ptr<Communicator> host = host_.split_by_host();
+    // A colour for each host: the world's rank of its first worker.
+    const auto colour = static_cast<int>(host->min_max(static_cast<std::uint64_t>(rank())).least);
+    return std::make_unique<NcclCommunicator>(*this, std::move(host), colour);
+  }
+
+  void abort(int exit_code) noexcept override {
+    if (group_ != nullptr) ncclCommAbort(std::exchange(group_, nullptr));
+    host_.abort(exit_code);
+  }
+
+ private:
+  void make_streams() {
+    // Above the compute stream's priority: a collective that waits for free multiprocessors holds up every rank.
+    int least = 0, greatest = 0;
+    CHECK_CUDA(cudaDeviceGetStreamPriorityRange(&least, &greatest));
+    cudaStream_t stream = nullptr;
+    CHECK_CUDA(cudaStreamCreateWithPriority(&stream, cudaStreamNonBlocking, greatest));
+    stream_.reset(stream);
+    fence_ = make_event(cudaEventDisableTiming);
+  }
+
+  // What follows on the communication stream comes after everything enqueued on the compute stream, and back.
+  void after_compute() {
+    CHECK_CUDA(cudaEventRecord(fence_.get(), compute_));
+    CHECK_CUDA(cudaStreamWaitEvent(stream_.get(), fence_.get(), 0));
+  }
+  void before_compute() {
+    CHECK_CUDA(cudaEventRecord(fence_.get(), stream_.get()));
+    CHECK_CUDA(cudaStreamWaitEvent(compute_, fence_.get(), 0));
+  }
+
+  Marks take_marks() {
+    count_finished();
+    if (free_.empty()) {
+      return {make_event(cudaEventDefault), make_event(cudaEventDefault), make_event(cudaEventDefault)};
+    }
+    Marks marks = std::move(free_.back());
+    free_.pop_back();
+    return marks;
+  }
+
+  // Adds the times of the collectives that are over; never waits.
+  void count_finished() const {
+    while (!joined_.empty()) {
+      const Marks& marks = joined_.front();
+      const cudaError_t ended = cudaEventQuery(marks.ended.get()), arrived = cudaEventQuery(marks.arrived.get());
+      if (ended == cudaErrorNotReady || arrived == cudaErrorNotReady) return;
+      CHECK_CUDA(ended);
+      CHECK_CUDA(arrived);
+      float whole = 0, exposed = 0;  // milliseconds
+      CHECK_CUDA(cudaEventElapsedTime(&whole, marks.begun.get(), marks.ended.get()));
+      CHECK_CUDA(cudaEventElapsedTime(&exposed, marks.arrived.get(), marks.ended.get()));
+      cost_.seconds += 1e-3 * static_cast<double>(whole);
+      cost_.exposed_seconds += 1e-3 * static_cast<double>(std::clamp(exposed, 0.0F, whole));
+      free_.push_back(std::move(joined_.front()));
+      joined_.erase(joined_.begin());
+    }
+  }
+
+  std::unique_ptr<Communicator> owned_host_;
+  Communicator& host_;
+  int device_;
+  cudaStream_t compute_;
+  std::chrono::duration<double> limit_;
+  ncclComm_t group_ = nullptr;
+  Stream stream_;
+  Event fence_;
+  std::vector<std::pair<void*, void*>> registered_;  // memory, NCCL's handle
+  std::map<std::uint64_t, Marks> pending_;           // by the collective's number
+  mutable std::vector<Marks> joined_, free_;         // joined: in the order of their joins
+  mutable CommunicationCost cost_;
+};
+
+}  // namespace
+
+std::unique_ptr<Communicator> make_nccl_communicator(Communicator& host, int device, cudaStream_t compute,
+                                                     std::chrono::duration<double> limit) {
+  check_distinct_devices(host, device);
+  return std::make_unique<NcclCommunicator>(host, device, compute, limit);
+}
+
+}  // namespace convoy::cuda

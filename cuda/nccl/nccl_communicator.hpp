@@ -1,0 +1,20 @@
+// Collectives between GPUs by NCCL, in place on device arenas, on a stream of their own. What workers say to each other
+// on the host (sums of a few values, texts) goes through the communicator that launched them, which also carries NCCL's
+// unique id: NCCL needs no bootstrap of its own.
+#pragma once
+
+#include <cuda_runtime_api.h>
+
+#include <chrono>
+#include <memory>
+
+#include "convoy/communicator.hpp"
+
+namespace convoy::cuda {
+
+// All workers of `host` call it, which outlives the result. `compute` is the stream that collectives are ordered
+// with. Throws Error where two workers have one GPU, or where NCCL finds no way between them within `limit`.
+std::unique_ptr<Communicator> make_nccl_communicator(Communicator& host, int device, cudaStream_t compute,
+                                                     std::chrono::duration<double> limit);
+
+}  // namespace convoy::cuda
