@@ -1,0 +1,182 @@
+// labels: gpu
+// The communicator between GPUs: in place, ordered with the compute stream, equal on every rank. Ranks are threads of
+// this process, each with a device of its own.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <cmath>
+#include <memory>
+#include <vector>
+
+#include "convoy/error.hpp"
+#include "support/thread_ranks.hpp"
+#include "train/device_module.hpp"
+
+namespace convoy::test {
+namespace {
+
+using testing::AllOf;
+using testing::HasSubstr;
+
+constexpr double kSeconds = 60;  // for ranks to meet
+
+// A rank with its device; `connect` is collective.
+struct Rank {
+  Rank(Communicator& host, int device)
+      : backend(open_device_module("cuda").module->make({.index = device})),
+        communicator(open_device_module("cuda").module->connect(host, *backend, kSeconds)) {}
+
+  // Values that no other rank has, some of them such that fp32 sums depend on the order.
+  std::vector<float> own_values(std::size_t count) const {
+    std::vector<float> values(count);
+    for (std::size_t i = 0; i < count; ++i) {
+      values[i] = std::sin(static_cast<float>(i) + 0.7F * static_cast<float>(communicator->rank())) * 1e3F;
+    }
+    return values;
+  }
+  Arena upload(const std::vector<float>& values) {
+    Arena arena = backend->allocate(values.size() * sizeof(float), "values", Communicated::yes);
+    backend->upload(arena.data(), values.data(), arena.bytes());
+    return arena;
+  }
+  std::vector<float> download(const Arena& arena) {
+    std::vector<float> values(arena.bytes() / sizeof(float));
+    backend->download(values.data(), arena.data(), arena.bytes());
+    return values;
+  }
+
+  std::unique_ptr<Backend> backend;
+  std::unique_ptr<Communicator> communicator;
+};
+
+class NcclOnCuda : public testing::TestWithParam<int> {
+ protected:
+  void SetUp() override { require_devices(GetParam()); }
+  static void require_devices(int count) {
+    const auto& [module, reason] = open_device_module("cuda");
+    const std::string missing = module == nullptr ? reason : module->missing();
+    if (!missing.empty()) GTEST_SKIP() << missing;
+    if (module->count() < count) GTEST_SKIP() << module->count() << " GPUs visible, " << count << " needed";
+  }
+};
+
+INSTANTIATE_TEST_SUITE_P(cuda_devices, NcclOnCuda, testing::Values(1, 2, 4));
+
+TEST_P(NcclOnCuda, average_leaves_the_same_sum_on_every_rank) {
+  for (const std::size_t count : {1, 257, 4096, 100003}) {
+    std::vector<std::vector<float>> given(GetParam()), found(GetParam());
+    run_ranks(GetParam(), [&](Communicator& host) {
+      Rank rank(host, host.rank());
+      const Arena arena = rank.upload(given[host.rank()] = rank.own_values(count));
+      rank.communicator->average_and_join({arena.floats(), count});
+      found[host.rank()] = rank.download(arena);
+    });
+    for (std::size_t i = 0; i < count; ++i) {
+      double expected = 0;
+      for (const auto& values : given) expected += static_cast<double>(values[i]);
+      ASSERT_NEAR(found[0][i], expected, 1e3 * GetParam() * 1e-6) << i << " of " << count;
+    }
+    for (const auto& values : found) EXPECT_EQ(values, found[0]);
+  }
+}
+
+TEST_P(NcclOnCuda, average_waits_for_the_compute_stream_and_the_compute_stream_for_the_average) {
+  constexpr std::size_t kCount = 5000;
+  std::vector<std::vector<float>> found(GetParam());
+  run_ranks(GetParam(), [&](Communicator& host) {
+    Rank rank(host, host.rank());
+    const Arena source = rank.upload(std::vector<float>(kCount, static_cast<float>(host.rank() + 1)));
+    const Arena arena = rank.backend->allocate(source.bytes(), "values", Communicated::yes);
+    const Arena result = rank.backend->allocate(source.bytes(), "result");
+    for (int round = 0; round < 3; ++round) {  // enqueued without a wait in between
+      rank.backend->copy(arena.data(), source.data(), arena.bytes());
+      rank.communicator->join(rank.communicator->average({arena.floats(), kCount}));
+      rank.backend->copy(result.data(), arena.data(), arena.bytes());
+      rank.backend->zero(arena.data(), arena.bytes());
+    }
+    found[host.rank()] = rank.download(result);
+  });
+  const auto expected = static_cast<float>(GetParam() * (GetParam() + 1) / 2);
+  for (const auto& values : found) EXPECT_EQ(values, std::vector<float>(kCount, expected));
+}
+
+TEST_P(NcclOnCuda, several_averages_under_way_are_joined_in_any_order) {
+  constexpr std::size_t kCount = 1000;
+  std::vector<std::vector<float>> found(GetParam());
+  run_ranks(GetParam(), [&](Communicator& host) {
+    Rank rank(host, host.rank());
+    const Arena arena = rank.upload(std::vector<float>(3 * kCount, 1));
+    std::vector<Pending> pending;
+    for (std::size_t part = 0; part < 3; ++part) {
+      pending.push_back(rank.communicator->average({arena.floats() + part * kCount, kCount}));
+    }
+    for (const int part : {2, 0, 1}) rank.communicator->join(pending[static_cast<std::size_t>(part)]);
+    EXPECT_THROW(rank.communicator->join(pending[0]), Error);
+    found[host.rank()] = rank.download(arena);
+  });
+  for (const auto& values : found) EXPECT_EQ(values, std::vector<float>(3 * kCount, static_cast<float>(GetParam())));
+}
+
+TEST_P(NcclOnCuda, broadcast_gives_everyone_the_roots_bits) {
+  const int root = GetParam() - 1;
+  std::vector<std::vector<float>> given(GetParam()), found(GetParam());
+  run_ranks(GetParam(), [&](Communicator& host) {
+    Rank rank(host, host.rank());
+    const Arena arena = rank.upload(given[host.rank()] = rank.own_values(777));
+    rank.communicator->broadcast({arena.floats(), 777}, root);
+    found[host.rank()] = rank.download(arena);
+  });
+  for (const auto& values : found) EXPECT_EQ(values, given[static_cast<std::size_t>(root)]);
+}
+
+TEST_P(NcclOnCuda, cost_counts_collectives_bytes_and_time) {
+  run_ranks(GetParam(), [&](Communicator& host) {
+    Rank rank(host, host.rank());
+    const Arena arena = rank.upload(rank.own_values(1000));
+    for (int i = 0; i < 3; ++i) rank.communicator->average_and_join({arena.floats(), 1000});
+    rank.backend->wait();
+    const CommunicationCost cost = rank.communicator->cost();
+    EXPECT_EQ(cost.collectives, 3);
+    EXPECT_EQ(cost.bytes, 12000);
+    EXPECT_GE(cost.seconds, cost.exposed_seconds);
+    EXPECT_GT(cost.seconds, 0);
+  });
+}
+
+class NcclOnFourCudaDevices : public NcclOnCuda {};
+INSTANTIATE_TEST_SUITE_P(cuda_devices, NcclOnFourCudaDevices, testing::Values(4));
+
+TEST_P(NcclOnFourCudaDevices, split_averages_among_the_ranks_of_one_colour) {
+  std::vector<std::vector<float>> found(4);
+  run_ranks(4, [&](Communicator& host) {
+    Rank rank(host, host.rank());
+    const std::unique_ptr<Communicator> part = rank.communicator->split(host.rank() % 2);
+    EXPECT_EQ(part->size(), 2);
+    EXPECT_EQ(part->rank(), host.rank() / 2);
+    const Arena arena = rank.upload({static_cast<float>(host.rank())});
+    part->average_and_join({arena.floats(), 1});
+    found[host.rank()] = rank.download(arena);
+  });
+  EXPECT_EQ(found, (std::vector<std::vector<float>>{{2}, {4}, {2}, {4}}));
+}
+
+TEST_P(NcclOnFourCudaDevices, split_by_host_takes_them_all_here) {
+  run_ranks(4, [&](Communicator& host) {
+    Rank rank(host, host.rank());
+    EXPECT_EQ(rank.communicator->split_by_host()->size(), 4);
+  });
+}
+
+TEST_P(NcclOnFourCudaDevices, two_ranks_on_one_gpu_are_refused_with_a_table) {
+  const auto connect = [] { run_ranks(2, [](Communicator& host) { Rank rank(host, 0); }); };
+  try {
+    connect();
+    FAIL() << "two ranks shared a GPU";
+  } catch (const Error& error) {
+    EXPECT_THAT(error.what(), AllOf(HasSubstr("ranks 0 and 1 have the same GPU"), HasSubstr("rank 1: ")));
+  }
+}
+
+}  // namespace
+}  // namespace convoy::test
