@@ -143,6 +143,7 @@ TEST(RunConfigs, every_value_of_every_option_survives_the_resolved_recipe) {
                                          {"start", "own"},
                                          {"local-accuracy", "true"},
                                          {"virtual-ranks", "4"},
+                                         {"gpus-per-process", "all"},
                                          {"evaluate-every", "end"},
                                          {"log-every", "7"},
                                          {"evaluation-batch", "500"},

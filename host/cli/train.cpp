@@ -12,15 +12,34 @@
 #include "cli/workers.hpp"
 #include "convoy/error.hpp"
 #include "io/progress.hpp"
+#include "train/devices.hpp"
 #include "train/run_context.hpp"
+#include "train/worker_threads.hpp"
 
 namespace convoy {
 namespace {
+
+// A worker for each of this process's GPUs; the first one speaks and writes.
+void train_on_threads(int count, const RunConfig& config, const CommandContext& command, RunContext& context,
+                      Progress& progress) {
+  run_worker_threads(count, [&](Communicator& communicator) {
+    if (communicator.rank() == 0) {
+      train(config, communicator, context);
+    } else {
+      RunContext silent(command.clock, command.command_line, progress, false);
+      train(config, communicator, silent);
+    }
+  });
+}
 
 int run(const ConfigOptions& options, const CommandContext& command) {
   RunConfig config = options.resolve();
   config.data = data_or_found(config.data);
   const std::optional<Launch> launch = find_launch();
+  if (launch && config.gpus_per_process != 1) {
+    fail_usage("--gpus-per-process is for a process that {} did not start: let it start a process for every GPU",
+               launch->launcher);
+  }
   Progress progress(stdout);
   if (launch) progress.set_style(Progress::Style::lines);  // mpirun's terminal is none, whatever it says
   JoinedWorkers workers = join_workers(launch);
@@ -29,7 +48,11 @@ int run(const ConfigOptions& options, const CommandContext& command) {
   std::optional<JobWatch> watch;
   if (workers.communicator->size() > 1) watch.emplace(workers, config, context);
   try {
-    train(config, *workers.communicator, context);
+    if (const int threads = launch ? 1 : workers_of_process(config); threads > 1) {
+      train_on_threads(threads, config, command, context, progress);
+    } else {
+      train(config, *workers.communicator, context);
+    }
     if (watch) watch->finish();
   } catch (const std::exception& error) {  // recorded in the run's folder, then on to main
     context.fail(error.what());

@@ -40,6 +40,8 @@ std::unique_ptr<Communicator> connect_cuda(Communicator& workers, Backend& backe
 }
 int cuda_count() { return open_device_module("cuda").module->count(); }
 
+constexpr double kForEver = 1e9;  // seconds
+
 constexpr BackendRow kBackends[] = {
     {DeviceChoice::cuda, "cuda", cuda_missing, cuda_lacks, make_cuda, cuda_count, connect_cuda},
     {DeviceChoice::cpu, "cpu", cpu_missing, cpu_lacks, make_cpu, nullptr, nullptr},
@@ -111,11 +113,23 @@ ChosenDevice choose_device(RunConfig& config, int local_worker) {
   return chosen;
 }
 
+int workers_of_process(const RunConfig& config) {
+  if (config.gpus_per_process == 1) return 1;
+  const std::string missing = config.device == DeviceChoice::cpu ? "--device cpu" : cuda_missing();
+  if (!missing.empty()) fail_usage("--gpus-per-process: no GPU to share out: {}", missing);
+  const int visible = cuda_count();
+  if (config.gpus_per_process > visible) {
+    fail_usage("--gpus-per-process {}: {} GPU{} visible (CUDA_VISIBLE_DEVICES says which)", config.gpus_per_process,
+               visible, visible == 1 ? " is" : "s are");
+  }
+  return config.gpus_per_process == 0 ? visible : config.gpus_per_process;
+}
+
 std::unique_ptr<Communicator> connect_devices(Communicator& workers, Backend& backend, const RunConfig& config) {
   const auto row = std::ranges::find(kBackends, config.device, &BackendRow::choice);
   if (row->connect == nullptr) return nullptr;
   if (workers.size() == 1) return make_self_communicator();
-  return row->connect(workers, backend, config.startup_timeout);
+  return row->connect(workers, backend, config.startup_timeout > 0 ? config.startup_timeout : kForEver);
 }
 
 std::string describe(const DeviceInfo& info) {

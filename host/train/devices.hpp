@@ -38,6 +38,9 @@ struct ChosenDevice {
 // `local_worker`: this worker's number among those of its host, each of which gets a device of its own.
 ChosenDevice choose_device(RunConfig& config, int local_worker = 0);
 
+// How many workers this process holds, as --gpus-per-process says. Throws UsageError where fewer GPUs are visible.
+int workers_of_process(const RunConfig& config);
+
 // What reduces arenas of the chosen device; null where the workers' own communicator does. All workers call it.
 std::unique_ptr<Communicator> connect_devices(Communicator& workers, Backend& backend, const RunConfig& config);
 

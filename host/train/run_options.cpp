@@ -146,6 +146,20 @@ std::string get_evaluate_every(const RunConfig& config) {
   return config.evaluate_every == 0 ? "end" : print(config.evaluate_every);
 }
 
+void set_gpus_per_process(RunConfig& config, std::string_view text) {
+  if (text == "all") {
+    config.gpus_per_process = 0;
+    return;
+  }
+  int gpus = 0;
+  parse(text, gpus);
+  if (gpus < 1) fail_usage("a number of GPUs from 1, or all, expected, '{}' found", text);
+  config.gpus_per_process = gpus;
+}
+std::string get_gpus_per_process(const RunConfig& config) {
+  return config.gpus_per_process == 0 ? "all" : print(config.gpus_per_process);
+}
+
 void set_views(RunConfig& config, std::string_view text) {
   int views = 0;
   parse(text, views);
@@ -250,6 +264,7 @@ constexpr RunOption kRunOptions[] = {
   {"samples-per-rank", ranks, integer, "N", "images of each rank in an epoch; 0: the ranks share the training set", kFixed, RUN(&RunConfig::samples_per_rank), 0, kMost},
   {"start", ranks, word, Words<WeightStart>::all, "first weights: the same for all ranks, or each rank's own", kFixed, RUN(&RunConfig::start)},
   {"local-accuracy", ranks, boolean, "", "test each rank's own weights before the last average; --average never and end always do", kMayChange, RUN(&RunConfig::local_accuracy)},
+  {"gpus-per-process", ranks, text, "K|all", "GPUs of this host that one process trains on, each a rank: no MPI needed", kMayChange, &set_gpus_per_process, &get_gpus_per_process, 0, 1024},
   {"virtual-ranks", ranks, integer, "N", "ranks that this process holds and steps in turn, to study averaging on one device", kFixed, RUN(&RunConfig::virtual_ranks), 1, 1024},
 
   {"evaluate-every", output, text, "E|end", "epochs between evaluations", kMayChange, &set_evaluate_every, &get_evaluate_every, 0, 1e6},

@@ -1,5 +1,5 @@
 // Every call is a meeting: each rank shows the others an address, reads what it needs, and leaves when all have read.
-#include "support/thread_ranks.hpp"
+#include "train/worker_threads.hpp"
 
 #include <algorithm>
 #include <condition_variable>
@@ -13,7 +13,7 @@
 
 #include "convoy/error.hpp"
 
-namespace convoy::test {
+namespace convoy {
 namespace {
 
 class Meeting {
@@ -165,7 +165,7 @@ class ThreadCommunicator final : public Communicator {
 
 }  // namespace
 
-void run_ranks(int count, const std::function<void(Communicator&)>& body) {
+void run_worker_threads(int count, const std::function<void(Communicator&)>& body) {
   const auto meeting = std::make_shared<Meeting>(count);
   std::mutex mutex;
   std::exception_ptr first;
@@ -187,4 +187,4 @@ void run_ranks(int count, const std::function<void(Communicator&)>& body) {
   if (first) std::rethrow_exception(first);
 }
 
-}  // namespace convoy::test
+}  // namespace convoy
