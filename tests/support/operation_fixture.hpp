@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "convoy/backend.hpp"
+#include "nn/operation_shape.hpp"
 #include "reference/operations.hpp"
 #include "support/backends.hpp"
 
@@ -33,16 +34,6 @@ struct RunOptions {
   bool offer_unwanted_gradients =
       false;  // buffers for gradients the spec does not ask for, which must stay as they are
 };
-
-// Sizes that follow from a spec.
-struct OperationShape {
-  Extent input, output;
-  std::size_t weights = 0, bias = 0, statistics = 0;
-  bool residual = false;
-  bool float_output = false;
-  bool weights_gradient = false, bias_gradient = false, input_gradient = false, residual_gradient = false;
-};
-OperationShape shape_of(const OperationSpec&);
 
 // Random tensors for the spec, activations and weights rounded to `type` so that a tolerance covers arithmetic alone.
 // No two values of a max-pooling window are equal; what is normalised deviates about as much as its mean. The output's
