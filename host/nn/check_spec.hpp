@@ -7,6 +7,7 @@
 
 namespace convoy {
 
+void check(const ConvSpec&, int batch);
 void check(const DenseSpec&, int batch, DType compute);
 void check(const MuonSpec&);
 
