@@ -1,8 +1,187 @@
-#include "convoy/error.hpp"
+// Convolution + bias + ReLU by cuDNN: forward, backward data, backward weights, each by a plan of its own.
+// In fp32 and tf32 the master filters and bias are used as they are; in 16-bit types the weight copies hold
+// [filters | bias] narrowed, since cuDNN's ready engines take a bias only in the type of what they add it to.
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <array>
+#include <optional>
+#include <string>
+
+#include "cudnn/plan.hpp"
+#include "kernels/bias_gradient.hpp"
+#include "kernels/convert.hpp"
+#include "kernels/relu.hpp"
+#include "nn/check_spec.hpp"
 #include "operations.hpp"
 
 namespace convoy::cuda {
+namespace {
 
-std::unique_ptr<Operation> plan_convolution(const ConvSpec&, int, Mode, const Context&) { fail("convolution: to be written"); }
+using cudnn::Pass;
+
+class Convolution final : public Operation {
+ public:
+  Convolution(const ConvSpec& spec, int batch, Mode mode, const Context& context);
+
+  Needs needs() const override;
+  Work work() const override;
+  std::string implementation() const override;
+  void refresh(const Operands&) override;
+  void forward(const Operands&) override;
+  void backward_begin(const Operands&) override;
+  void backward_weights(const Operands&) override;
+  void backward_data(const Operands&) override;
+
+ private:
+  cudnn::Plan plan(Pass) const;
+  bool trains_bias() const { return spec_.bias && spec_.bias_gradient; }
+  bool is_narrow() const { return context_.compute != DType::f32; }
+  std::int64_t output_rows() const { return std::int64_t{batch_} * spec_.output.height * spec_.output.width; }
+  std::size_t input_elements() const { return static_cast<std::size_t>(batch_ * spec_.input.elements()); }
+  std::size_t output_elements() const { return static_cast<std::size_t>(batch_ * spec_.output.elements()); }
+  std::size_t filter_elements() const {
+    return static_cast<std::size_t>(spec_.output.channels) * spec_.kernel.height * spec_.kernel.width *
+           spec_.input.channels;
+  }
+  std::size_t bytes(std::size_t elements) const { return elements * bytes_per_element(context_.compute); }
+  void* bias_copy(const Operands& operands) const {
+    return static_cast<std::byte*>(operands.weight_copies) + align_up(bytes(filter_elements()));
+  }
+  const void* filters(const Operands& operands) const {
+    return is_narrow() ? operands.weight_copies : static_cast<const void*>(operands.weights);
+  }
+
+  ConvSpec spec_;
+  int batch_;
+  bool trains_;
+  Context context_;
+  std::optional<cudnn::Plan> forward_, data_, weights_;
+  std::size_t narrow_gradient_ = 0;  // bytes of the filters' gradient as cuDNN writes it, first in the workspace
+  std::size_t workspace_bytes_ = 0;
+};
+
+Convolution::Convolution(const ConvSpec& spec, int batch, Mode mode, const Context& context)
+    : spec_(spec), batch_(batch), trains_(mode == Mode::train), context_(context) {
+  check(spec, batch);
+  forward_ = plan(Pass::forward);
+  workspace_bytes_ = forward_->workspace_bytes();
+  if (!trains_) return;
+  if (spec_.input_gradient) {
+    data_ = plan(Pass::backward_data);
+    workspace_bytes_ = std::max(workspace_bytes_, data_->workspace_bytes());
+  }
+  if (spec_.weights_gradient) {
+    weights_ = plan(Pass::backward_weights);
+    narrow_gradient_ = is_narrow() ? align_up(bytes(filter_elements())) : 0;
+    workspace_bytes_ = std::max(workspace_bytes_, narrow_gradient_ + weights_->workspace_bytes());
+  }
+  if (trains_bias()) {
+    workspace_bytes_ = std::max(workspace_bytes_, bias_gradient_workspace(output_rows(), spec_.output.channels));
+  }
+}
+
+cudnn::Plan Convolution::plan(Pass pass) const {
+  const cudnn::Convolution convolution = {.pass = pass,
+                                          .batch = batch_,
+                                          .input = spec_.input,
+                                          .output = spec_.output,
+                                          .kernel = spec_.kernel,
+                                          .stride = spec_.stride,
+                                          .padding = spec_.padding,
+                                          .type = context_.compute,
+                                          .bias = pass == Pass::forward && spec_.bias,
+                                          .relu = pass == Pass::forward && spec_.activation == Activation::relu};
+  const cudnn::Rules rules = {.workspace_limit = kWorkspaceLimit,
+                              .tf32 = context_.precision == Precision::tf32,
+                              .deterministic = context_.deterministic};
+  return {convolution, rules, cudnn::Target(context_.cudnn)};
+}
+
+Needs Convolution::needs() const {
+  Needs needs;
+  needs.output = bytes(output_elements());
+  needs.input_gradient = trains_ && spec_.input_gradient ? bytes(input_elements()) : 0;
+  needs.workspace = workspace_bytes_;
+  if (is_narrow()) {
+    needs.weight_copies = align_up(bytes(filter_elements()));
+    if (spec_.bias) needs.weight_copies += bytes(static_cast<std::size_t>(spec_.output.channels));
+  }
+  needs.backward_reads_input = trains_ && spec_.weights_gradient;
+  needs.backward_reads_output = trains_ && spec_.activation == Activation::relu;
+  return needs;
+}
+
+Work Convolution::work() const {
+  const double flops =
+      2.0 * static_cast<double>(output_elements()) * spec_.kernel.height * spec_.kernel.width * spec_.input.channels;
+  const auto input = static_cast<double>(bytes(input_elements()));
+  const auto output = static_cast<double>(bytes(output_elements()));
+  const auto weights = static_cast<double>(bytes(filter_elements()));
+  const auto gradient = static_cast<double>(filter_elements() * sizeof(float));
+  Work work;
+  work.forward_flops = flops;
+  work.forward_bytes = input + output + weights;
+  if (!trains_) return work;
+  work.backward_flops = flops * ((spec_.weights_gradient ? 1 : 0) + (spec_.input_gradient ? 1 : 0));
+  work.backward_bytes = (spec_.weights_gradient ? input + output + gradient : 0) +
+                        (spec_.input_gradient ? input + output + weights : 0) +
+                        (spec_.activation == Activation::relu ? 3 * output : 0);
+  return work;
+}
+
+std::string Convolution::implementation() const {
+  std::string text = "cudnn";
+  for (const auto* plan : {&forward_, &data_, &weights_}) {
+    if (*plan) text += fmt::format("{}{}", plan == &forward_ ? " " : ", ", (*plan)->name());
+  }
+  return text;
+}
+
+void Convolution::refresh(const Operands& operands) {
+  if (!is_narrow()) return;
+  narrow(operands.weights, context_.compute, filter_elements(), operands.weight_copies, context_.stream);
+  if (spec_.bias) {
+    narrow(operands.bias, context_.compute, static_cast<std::size_t>(spec_.output.channels), bias_copy(operands),
+           context_.stream);
+  }
+}
+
+void Convolution::forward(const Operands& operands) {
+  const void* bias = is_narrow() && spec_.bias ? bias_copy(operands) : operands.bias;
+  forward_->execute(context_.cudnn, {operands.input, filters(operands), operands.output, bias}, operands.workspace);
+}
+
+void Convolution::backward_begin(const Operands& operands) {
+  if (spec_.activation != Activation::relu) return;
+  relu_backward(operands.output, context_.compute, output_elements(), operands.output_gradient, context_.stream);
+}
+
+void Convolution::backward_weights(const Operands& operands) {
+  if (spec_.weights_gradient) {
+    void* gradient = is_narrow() ? operands.workspace : operands.weights_gradient;
+    weights_->execute(context_.cudnn, {operands.input, gradient, operands.output_gradient},
+                      static_cast<std::byte*>(operands.workspace) + narrow_gradient_);
+    if (is_narrow()) {
+      widen(gradient, context_.compute, filter_elements(), operands.weights_gradient, context_.stream);
+    }
+  }
+  if (trains_bias()) {
+    bias_gradient(operands.output_gradient, context_.compute, output_rows(), spec_.output.channels, operands.workspace,
+                  operands.bias_gradient, context_.stream);
+  }
+}
+
+void Convolution::backward_data(const Operands& operands) {
+  if (!spec_.input_gradient) return;
+  data_->execute(context_.cudnn, {operands.input_gradient, filters(operands), operands.output_gradient},
+                 operands.workspace);
+}
+
+}  // namespace
+
+std::unique_ptr<Operation> plan_convolution(const ConvSpec& spec, int batch, Mode mode, const Context& context) {
+  return std::make_unique<Convolution>(spec, batch, mode, context);
+}
 
 }  // namespace convoy::cuda

@@ -12,6 +12,7 @@
 #include "cpu/dnnl_compat.hpp"
 #include "cpu/operations.hpp"
 #include "cpu/weight_copies.hpp"
+#include "nn/check_spec.hpp"
 
 namespace convoy::cpu {
 namespace {
@@ -78,29 +79,7 @@ class Convolution final : public Operation {
 
 Convolution::Convolution(const ConvSpec& spec, int batch, Mode mode, const Context& context)
     : spec_(spec), batch_(batch), trains_(mode == Mode::train), context_(context) {
-  const Padding& padding = spec.padding;
-  CONVOY_CHECK(std::min({padding.top, padding.bottom, padding.left, padding.right}) >= 0,
-               "convolution: padding of {}, {}, {} and {} pixels, at least 0 expected", padding.top, padding.bottom,
-               padding.left, padding.right);
-  CONVOY_CHECK(std::min({spec.kernel.height, spec.kernel.width, spec.stride.height, spec.stride.width}) >= 1,
-               "convolution: a {}x{} kernel with stride {}x{}, at least 1 expected", spec.kernel.height,
-               spec.kernel.width, spec.stride.height, spec.stride.width);
-  CONVOY_CHECK(std::min(spec.input.channels, spec.output.channels) >= 1,
-               "convolution: {} input and {} output channels, at least 1 expected", spec.input.channels,
-               spec.output.channels);
-  const auto extent_of = [](int input, int before, int after, int kernel, int stride) {
-    return stride > 0 && input + before + after >= kernel ? (input + before + after - kernel) / stride + 1 : 0;
-  };
-  const int height =
-      extent_of(spec.input.height, spec.padding.top, spec.padding.bottom, spec.kernel.height, spec.stride.height);
-  const int width =
-      extent_of(spec.input.width, spec.padding.left, spec.padding.right, spec.kernel.width, spec.stride.width);
-  CONVOY_CHECK(batch > 0 && height > 0 && width > 0 && height == spec.output.height && width == spec.output.width,
-               "convolution: a {}x{} kernel over {}x{} pixels gives {}x{}, not {}x{} (batch {})", spec.kernel.height,
-               spec.kernel.width, spec.input.height, spec.input.width, height, width, spec.output.height,
-               spec.output.width, batch);
-  CONVOY_CHECK(spec.activation == Activation::none || spec.activation == Activation::relu,
-               "convolution: only ReLU can be fused; other activations belong to an epilogue");
+  check(spec, batch);
   shape_ = {{spec.stride.height, spec.stride.width},
             {spec.padding.top, spec.padding.left},
             {spec.padding.bottom, spec.padding.right}};

@@ -1,0 +1,118 @@
+// See plan.hpp.
+#include "cudnn/plan.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <utility>
+
+#include "convoy/error.hpp"
+
+namespace convoy::cuda::cudnn {
+namespace {
+
+using Notes = std::vector<cudnnBackendNumericalNote_t>;
+
+bool has(const Notes& notes, cudnnBackendNumericalNote_t note) { return std::ranges::find(notes, note) != notes.end(); }
+
+// Which rule an engine breaks; empty: none.
+std::string_view broken_rule(const Notes& notes, DType type, const Rules& rules) {
+  if (type == DType::f32 && !rules.tf32) {
+    if (has(notes, CUDNN_NUMERICAL_NOTE_TENSOR_CORE)) return "multiplies fp32 on tensor cores";
+    if (has(notes, CUDNN_NUMERICAL_NOTE_DOWN_CONVERT_INPUTS)) return "rounds fp32 inputs";
+  }
+  if (has(notes, CUDNN_NUMERICAL_NOTE_REDUCED_PRECISION_REDUCTION)) return "sums in less than fp32";
+  // Transforms of large tiles and of whole images lose digits that the elements have.
+  if (has(notes, CUDNN_NUMERICAL_NOTE_WINOGRAD) || has(notes, CUDNN_NUMERICAL_NOTE_FFT)) return "transforms its inputs";
+  if (rules.deterministic && has(notes, CUDNN_NUMERICAL_NOTE_NONDETERMINISTIC)) return "is not deterministic";
+  return "";
+}
+
+std::vector<Descriptor> configurations(const Graph& graph, cudnnBackendHeurMode_t mode, const Target& target) {
+  Descriptor heuristics(CUDNN_BACKEND_ENGINEHEUR_DESCRIPTOR);
+  heuristics.set(CUDNN_ATTR_ENGINEHEUR_OPERATION_GRAPH, graph.whole);
+  heuristics.set(CUDNN_ATTR_ENGINEHEUR_MODE, mode);
+  target.name_in_heuristics(heuristics);
+  if (!heuristics.try_finalize()) return {};  // this mode knows no engine
+  std::int64_t count = 0;
+  CHECK_CUDNN(cudnnBackendGetAttribute(heuristics.get(), CUDNN_ATTR_ENGINEHEUR_RESULTS, CUDNN_TYPE_BACKEND_DESCRIPTOR,
+                                       0, &count, nullptr));
+  std::vector<Descriptor> found;
+  std::vector<cudnnBackendDescriptor_t> handles;
+  for (std::int64_t i = 0; i < count; ++i) {
+    handles.push_back(found.emplace_back(CUDNN_BACKEND_ENGINECFG_DESCRIPTOR).get());
+  }
+  CHECK_CUDNN(cudnnBackendGetAttribute(heuristics.get(), CUDNN_ATTR_ENGINEHEUR_RESULTS, CUDNN_TYPE_BACKEND_DESCRIPTOR,
+                                       count, &count, handles.data()));
+  found.erase(found.begin() + count, found.end());
+  return found;
+}
+
+}  // namespace
+
+Plan::Plan(const Convolution& convolution, const Rules& rules, const Target& target)
+    : convolution_(convolution), graph_(build(convolution, target)) {
+  std::string obstacle = "its heuristics know no engine";
+  for (const auto mode : {CUDNN_HEUR_MODE_A, CUDNN_HEUR_MODE_FALLBACK}) {
+    for (Descriptor& configuration : configurations(graph_, mode, target)) {
+      if (take(configuration, rules, target, obstacle)) return;
+    }
+  }
+  fail("{}: cuDNN {} has no plan: {}", describe(convolution), cudnnGetVersion(), obstacle);
+}
+
+bool Plan::take(Descriptor& configuration, const Rules& rules, const Target& target, std::string& obstacle) {
+  Descriptor engine(CUDNN_BACKEND_ENGINE_DESCRIPTOR);
+  configuration.read_into(CUDNN_ATTR_ENGINECFG_ENGINE, engine);
+  const auto number = engine.value<std::int64_t>(CUDNN_ATTR_ENGINE_GLOBAL_INDEX);
+  const auto notes =
+      engine.values<cudnnBackendNumericalNote_t>(CUDNN_ATTR_ENGINE_NUMERICAL_NOTE, CUDNN_NUMERICAL_NOTE_TYPE_COUNT);
+  if (const auto broken = broken_rule(notes, convolution_.type, rules); !broken.empty()) {
+    obstacle = fmt::format("engine {} {}", number, broken);
+    return false;
+  }
+  Descriptor plan(CUDNN_BACKEND_EXECUTION_PLAN_DESCRIPTOR);
+  plan.set(CUDNN_ATTR_EXECUTION_PLAN_ENGINE_CONFIG, configuration);
+  target.name_in_plan(plan);
+  if (!plan.try_finalize()) {
+    obstacle = fmt::format("engine {} does not run on this device", number);
+    return false;
+  }
+  const auto bytes = plan.value<std::int64_t>(CUDNN_ATTR_EXECUTION_PLAN_WORKSPACE_SIZE);
+  if (static_cast<std::size_t>(bytes) > rules.workspace_limit) {
+    obstacle = fmt::format("engine {} wants {:.0f} MB of workspace, {:.0f} MB are allowed", number,
+                           static_cast<double>(bytes) / 1e6, static_cast<double>(rules.workspace_limit) / 1e6);
+    return false;
+  }
+  workspace_bytes_ = static_cast<std::size_t>(bytes);
+  const bool on_tensor_cores = has(notes, CUDNN_NUMERICAL_NOTE_TENSOR_CORE);
+  name_ = fmt::format("engine {}{}", number, on_tensor_cores ? " (tensor cores)" : "");
+  configuration_ = std::move(configuration);
+  plan_ = std::move(plan);
+  return true;
+}
+
+void Plan::pack(const Tensors& tensors, void* workspace) {
+  const auto address = [](const void* data) { return const_cast<void*>(data); };
+  std::vector<std::int64_t> roles = {kInput, kFilters, kOutput};
+  std::vector<void*> addresses = {address(tensors.input), address(tensors.filters), address(tensors.output)};
+  if (convolution_.bias) {
+    roles.push_back(kBias);
+    addresses.push_back(address(tensors.bias));
+  }
+  Descriptor pack(CUDNN_BACKEND_VARIANT_PACK_DESCRIPTOR);
+  pack.set(CUDNN_ATTR_VARIANT_PACK_UNIQUE_IDS, roles);
+  pack.set_addresses(CUDNN_ATTR_VARIANT_PACK_DATA_POINTERS, addresses);
+  pack.set_addresses(CUDNN_ATTR_VARIANT_PACK_WORKSPACE, {workspace});
+  pack.finalize();
+  pack_ = std::move(pack);
+  packed_ = tensors;
+  packed_workspace_ = workspace;
+}
+
+void Plan::execute(cudnnHandle_t handle, const Tensors& tensors, void* workspace) {
+  if (!pack_ || packed_ != tensors || packed_workspace_ != workspace) pack(tensors, workspace);
+  CHECK_CUDNN(cudnnBackendExecute(handle, plan_->get(), pack_->get()));
+}
+
+}  // namespace convoy::cuda::cudnn

@@ -1,0 +1,53 @@
+// An execution plan of cuDNN for one pass of a convolution: the first of those that cuDNN's heuristics propose which
+// keeps our rules.
+#pragma once
+
+#include <array>
+#include <cstddef>
+#include <optional>
+#include <string>
+
+#include "cudnn/graph.hpp"
+
+namespace convoy::cuda::cudnn {
+
+struct Rules {
+  std::size_t workspace_limit = 0;  // bytes
+  bool tf32 = false;                // products of fp32 elements may round them to TF32
+  bool deterministic = false;       // the same bits every time
+};
+
+// Where the tensors of a pass lie: device memory, at multiples of 16 bytes.
+struct Tensors {
+  const void* input = nullptr;
+  const void* filters = nullptr;
+  const void* output = nullptr;
+  const void* bias = nullptr;  // of a forward pass that has one
+  bool operator==(const Tensors&) const = default;
+};
+
+class Plan {
+ public:
+  // Throws Error where cuDNN has no plan that keeps the rules: it names the convolution and what was in the way last.
+  Plan(const Convolution&, const Rules&, const Target&);
+
+  std::size_t workspace_bytes() const { return workspace_bytes_; }
+  const std::string& name() const { return name_; }  // "engine 47 (tensor cores)"
+
+  void execute(cudnnHandle_t handle, const Tensors&, void* workspace);  // enqueues on the handle's stream
+
+ private:
+  bool take(Descriptor& configuration, const Rules&, const Target&, std::string& obstacle);
+  void pack(const Tensors&, void* workspace);
+
+  Convolution convolution_;
+  Graph graph_;
+  std::optional<Descriptor> configuration_, plan_;
+  std::size_t workspace_bytes_ = 0;
+  std::string name_;
+  std::optional<Descriptor> pack_;  // of the last call: it serves again while nothing has moved
+  Tensors packed_;
+  void* packed_workspace_ = nullptr;
+};
+
+}  // namespace convoy::cuda::cudnn
