@@ -1,0 +1,38 @@
+# A folder, or with cpack a .tar.gz, that runs on machines with a driver, glibc 2.34 or later and Python: executable,
+# CUDA module, the tests with cases for GPUs, their shared libraries (but glibc's and CUDA's own), and what
+# tools/gpu_acceptance needs. `--target parts` builds them; installing needs no other target.
+set(CONVOY_OLDEST_GLIBC 2.34)  # RHEL 9
+set(CMAKE_SKIP_INSTALL_ALL_DEPENDENCY ON)
+get_property(gpu_tests GLOBAL PROPERTY CONVOY_GPU_TESTS)
+set(parts convoy ${gpu_tests})
+if(TARGET convoy_cuda)
+  list(APPEND parts convoy_cuda)
+  install(TARGETS convoy_cuda RUNTIME_DEPENDENCY_SET needed LIBRARY DESTINATION .)
+endif()
+add_custom_target(parts DEPENDS ${parts})
+
+install(TARGETS convoy RUNTIME_DEPENDENCY_SET needed RUNTIME DESTINATION .)
+if(gpu_tests)
+  install(TARGETS ${gpu_tests} RUNTIME_DEPENDENCY_SET needed RUNTIME DESTINATION tests)
+endif()
+# libgcc_s comes with every glibc; a newer one would ask for a newer glibc.
+install(RUNTIME_DEPENDENCY_SET needed
+        PRE_EXCLUDE_REGEXES "^lib(cu|nccl|nv)" "^lib(c|m|dl|rt|pthread|gcc_s)\\.so" "^ld-linux"
+        LIBRARY DESTINATION lib)
+install(PROGRAMS tools/gpu_acceptance DESTINATION tools)
+install(FILES tools/network_file.py tools/torch_networks.py tools/load_torch.py DESTINATION tools)
+install(DIRECTORY tools/peers DESTINATION tools FILES_MATCHING PATTERN "*.py")
+install(DIRECTORY host/nn/zoo DESTINATION host/nn)
+install(DIRECTORY tests/golden DESTINATION tests FILES_MATCHING PATTERN "*.safetensors" PATTERN "*.json")
+install(FILES README.md LICENSE CHANGELOG.md CITATION.cff DESTINATION .)
+
+# Last of all: what would not start with that glibc is an error here, not there.
+find_package(Python3 REQUIRED COMPONENTS Interpreter)
+install(CODE "execute_process(
+  COMMAND ${Python3_EXECUTABLE} ${PROJECT_SOURCE_DIR}/tools/glibc_versions.py --lower ${CONVOY_OLDEST_GLIBC}
+          \"\$ENV{DESTDIR}\${CMAKE_INSTALL_PREFIX}\" COMMAND_ERROR_IS_FATAL ANY)")
+
+set(CPACK_GENERATOR TGZ)
+set(CPACK_STRIP_FILES ON)
+set(CPACK_PACKAGE_FILE_NAME convoy-${PROJECT_VERSION}-${CMAKE_SYSTEM_NAME}-${CMAKE_SYSTEM_PROCESSOR})
+include(CPack)
