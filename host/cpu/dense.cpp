@@ -4,12 +4,12 @@
 #include <optional>
 #include <string>
 
-#include "convoy/error.hpp"
 #include "cpu/bias_sums.hpp"
 #include "cpu/dnnl_call.hpp"
 #include "cpu/dnnl_compat.hpp"
 #include "cpu/operations.hpp"
 #include "cpu/weight_copies.hpp"
+#include "nn/check_spec.hpp"
 
 namespace convoy::cpu {
 namespace {
@@ -53,10 +53,7 @@ class Dense final : public Operation {
 
 Dense::Dense(const DenseSpec& spec, int batch, Mode mode, const Context& context)
     : spec_(spec), batch_(batch), trains_(mode == Mode::train), context_(context) {
-  CONVOY_CHECK(batch > 0 && spec.outputs > 0 && spec.input.elements() > 0, "dense: {} inputs, {} outputs, batch {}",
-               spec.input.elements(), spec.outputs, batch);
-  CONVOY_CHECK(spec.activation == Activation::none || spec.activation == Activation::relu,
-               "dense: only ReLU can be fused; other activations belong to an epilogue");
+  check(spec, batch, context.compute);
   input_ = activation_description(batch, spec.input, context.compute, context_);
   const auto compute = data_type(context.compute);
   output_ = {{batch, spec.outputs}, spec.float_output ? memory::data_type::f32 : compute, Tag::nc};
@@ -95,10 +92,7 @@ void Dense::plan_forward() {
 
 void Dense::plan_backward() {
   const dnnl::primitive_attr attributes = planned_attributes();
-  if (spec_.activation == Activation::relu) {
-    CONVOY_CHECK(!spec_.float_output || context_.compute == DType::f32, "dense: logits take no activation");
-    relu_ = ReluBackward(output_gradient_, context_);
-  }
+  if (spec_.activation == Activation::relu) relu_ = ReluBackward(output_gradient_, context_);
   // The hint is a forward pass whose output has the gradient's type.
   const auto hint = compat::dense_forward(context_.engine, dnnl::prop_kind::forward_training, input_, planned_weights_,
                                           bias_, output_gradient_, attributes);

@@ -8,6 +8,7 @@
 #include "cpu/arena.hpp"
 #include "cpu/operations.hpp"
 #include "cpu/parts.hpp"
+#include "nn/check_spec.hpp"
 
 namespace convoy::cpu {
 namespace {
@@ -26,10 +27,8 @@ void multiply(char transpose_a, char transpose_b, int m, int n, int k, float alp
 class Muon final : public Update {
  public:
   Muon(const MuonSpec& spec, const Context& context) : spec_(spec), context_(context) {
+    check(spec_);
     for (const MuonSpec::Matrix& matrix : spec_.matrices) {
-      CONVOY_CHECK(matrix.rows > 0 && matrix.columns > 0 && matrix.group >= 0 && matrix.group < kMaxGroups,
-                   "muon: matrix [{},{}] of parameter group {}, expected groups 0 to {}", matrix.rows, matrix.columns,
-                   matrix.group, kMaxGroups - 1);
       const auto smaller = static_cast<std::size_t>(std::min(matrix.rows, matrix.columns));
       largest_ = std::max(largest_, padded(elements(matrix)));
       largest_square_ = std::max(largest_square_, padded(smaller * smaller));

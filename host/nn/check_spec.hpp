@@ -1,0 +1,13 @@
+// What every backend refuses to plan: specs that make no sense. Each throws Error, naming the operation and what is
+// wrong, so that all backends refuse alike.
+#pragma once
+
+#include "convoy/operation.hpp"
+#include "convoy/update.hpp"
+
+namespace convoy {
+
+void check(const DenseSpec&, int batch, DType compute);
+void check(const MuonSpec&);
+
+}  // namespace convoy
