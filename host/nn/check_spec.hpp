@@ -2,6 +2,9 @@
 // wrong, so that all backends refuse alike.
 #pragma once
 
+#include <vector>
+
+#include "convoy/backend.hpp"
 #include "convoy/operation.hpp"
 #include "convoy/update.hpp"
 
@@ -9,5 +12,6 @@ namespace convoy {
 
 void check(const DenseSpec&, int batch, DType compute);
 void check(const MuonSpec&);
+void check(const InputArgs&);
 
 }  // namespace convoy
