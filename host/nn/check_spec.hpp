@@ -1,0 +1,13 @@
+// What every backend refuses to plan: specs that make no sense. Each throws Error, naming the operation and what is
+// wrong, so that all backends refuse alike.
+#pragma once
+
+#include "convoy/operation.hpp"
+
+namespace convoy {
+
+void check(const EpilogueSpec&, int batch);
+void check(const PoolSpec&, int batch);
+void check(const DropoutSpec&, int batch);
+
+}  // namespace convoy
