@@ -9,6 +9,9 @@ namespace convoy {
 
 void check(const ConvSpec&, int batch);
 void check(const DenseSpec&, int batch, DType compute);
+void check(const EpilogueSpec&, int batch);
+void check(const PoolSpec&, int batch);
+void check(const DropoutSpec&, int batch);
 void check(const MuonSpec&);
 
 }  // namespace convoy
