@@ -2,6 +2,7 @@
 #include "nn/check_spec.hpp"
 
 #include <algorithm>
+#include <cstdlib>
 
 #include "convoy/error.hpp"
 
@@ -98,6 +99,22 @@ void check(const DropoutSpec& spec, int batch) {
                "dropout: {} elements a sample, 1 to 2^24 expected", spec.input.elements());
   CONVOY_CHECK(spec.salt < 1U << 20, "dropout: layer number {}, below 2^20 expected", spec.salt);
   CONVOY_CHECK(batch > 0, "dropout: a batch of {} samples, at least 1 expected", batch);
+}
+
+void check(const InputArgs& args) {
+  const Extent& image = args.image;
+  const Extent& input = args.input;
+  CONVOY_CHECK(image.height == input.height && image.width == input.width &&
+                   (image.channels == input.channels || image.channels == 1) &&
+                   (input.channels == 1 || input.channels == 3),
+               "input: images of {}x{}x{} do not fit a network input of {}x{}x{}", image.height, image.width,
+               image.channels, input.height, input.width, input.channels);
+  const int smaller = std::min(image.height, image.width);
+  const int farthest =
+      args.mode == Mode::train ? args.augmentation.translate : std::max(std::abs(args.view.dy), std::abs(args.view.dx));
+  CONVOY_CHECK(farthest >= 0 && farthest < smaller,
+               "input: a translation by {} pixels reflects a {}x{} image more than once; at most {}", farthest,
+               image.height, image.width, smaller - 1);
 }
 
 }  // namespace convoy

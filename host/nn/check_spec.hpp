@@ -2,6 +2,7 @@
 // wrong, so that all backends refuse alike.
 #pragma once
 
+#include "convoy/backend.hpp"
 #include "convoy/operation.hpp"
 #include "convoy/update.hpp"
 
@@ -13,5 +14,6 @@ void check(const EpilogueSpec&, int batch);
 void check(const PoolSpec&, int batch);
 void check(const DropoutSpec&, int batch);
 void check(const MuonSpec&);
+void check(const InputArgs&);
 
 }  // namespace convoy
