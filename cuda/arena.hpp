@@ -15,8 +15,7 @@ void add_scaled(float* a, float factor, const float* b, std::size_t count, const
 void scale(float* a, float factor, std::size_t count, const Context&);
 
 // Reductions give the same bits each time: sums of parts that depend on the count alone, added in order.
-// `scratch` [kReductionBytes] is device memory.
-constexpr std::size_t kReductionBytes = 16384;
+// `scratch` is device memory.
 void clip_factor(const float* gradients, std::size_t count, float limit, float* factor, float* norm, void* scratch,
                  const Context&);
 // These write their result to the first bytes of scratch: a double, a std::uint64_t, a std::int64_t.

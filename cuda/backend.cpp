@@ -13,8 +13,10 @@
 #include "context.hpp"
 #include "convoy/error.hpp"
 #include "handles.hpp"
-#include "input.hpp"
 #include "kernels/convert.hpp"
+#include "kernels/input.hpp"
+#include "kernels/loss.hpp"
+#include "kernels/reduction.hpp"
 #include "nccl/nccl_communicator.hpp"
 #include "operations.hpp"
 #include "recording.hpp"
@@ -62,16 +64,16 @@ class CudaBackend final : public Backend {
   void copy(void* to, const void* from, std::size_t bytes) override {
     CHECK_CUDA(cudaMemcpyAsync(to, from, bytes, cudaMemcpyDeviceToDevice, stream_.get()));
   }
-  void zero(void* device, std::size_t bytes) override {
-    CHECK_CUDA(cudaMemsetAsync(device, 0, bytes, stream_.get()));
-  }
+  void zero(void* device, std::size_t bytes) override { CHECK_CUDA(cudaMemsetAsync(device, 0, bytes, stream_.get())); }
   void wait() override { CHECK_CUDA(cudaStreamSynchronize(stream_.get())); }
 
   void begin_step(const StepRow* rows, std::int32_t* cursor, StepRow* current) override {
-    cuda::begin_step(rows, cursor, current, context_);
+    cuda::begin_step(rows, cursor, current, stream_.get());
   }
-  void prepare_input(const InputArgs& args) override { cuda::prepare_input(args, context_); }
-  void softmax_cross_entropy(const LossArgs& args) override { cuda::softmax_cross_entropy(args, context_); }
+  void prepare_input(const InputArgs& args) override { cuda::prepare_input(args, context_.compute, stream_.get()); }
+  void softmax_cross_entropy(const LossArgs& args) override {
+    cuda::softmax_cross_entropy(args, context_.compute, scratch(), stream_.get());
+  }
   void accumulate_logits(const float* logits, float weight, bool first, std::size_t count, float* sum) override {
     cuda::accumulate_logits(logits, weight, first, count, sum, context_);
   }
@@ -106,6 +108,8 @@ class CudaBackend final : public Backend {
     return value;
   }
 
+  ReductionScratch* scratch() const { return static_cast<ReductionScratch*>(reductions_.data()); }
+
   Context context_;
   DeviceInfo info_;
   std::shared_ptr<Account> account_ = std::make_shared<Account>();
@@ -114,7 +118,7 @@ class CudaBackend final : public Backend {
   CublasHandle cublas_;
   CublasLtHandle cublas_lt_;
   Arena cublas_workspace_;
-  Arena reductions_;  // kReductionBytes
+  Arena reductions_;  // a ReductionScratch
 };
 
 CudaBackend::CudaBackend(const DeviceRequest& request) {
@@ -137,7 +141,7 @@ CudaBackend::CudaBackend(const DeviceRequest& request) {
   cublasLtHandle_t cublas_lt = nullptr;
   CHECK_CUBLAS(cublasLtCreate(&cublas_lt));
   cublas_lt_.reset(cublas_lt);
-  reductions_ = allocate(kReductionBytes, "sums of parts", Communicated::no);
+  reductions_ = allocate(sizeof(ReductionScratch), "sums of parts", Communicated::no);
 
   context_ = {.device = request.index,
               .capability = properties.major * 10 + properties.minor,
@@ -170,9 +174,10 @@ Arena CudaBackend::allocate(std::size_t bytes, std::string_view what, Communicat
     cudaGetLastError();  // forget it: the next check must not report it again
     std::size_t free = 0, total = 0;
     CHECK_CUDA(cudaMemGetInfo(&free, &total));
-    fail("GPU {}: {:.1f} MB for {} are not to be had: {:.1f} of {:.1f} MB are free, {:.1f} MB are this run's; a smaller "
-         "--batch needs less",
-         context_.device, megabytes(bytes), what, megabytes(free), megabytes(total), megabytes(account_->bytes));
+    fail(
+        "GPU {}: {:.1f} MB for {} are not to be had: {:.1f} of {:.1f} MB are free, {:.1f} MB are this run's; a smaller "
+        "--batch needs less",
+        context_.device, megabytes(bytes), what, megabytes(free), megabytes(total), megabytes(account_->bytes));
   }
   CHECK_CUDA(status);
   CHECK_CUDA(cudaMemsetAsync(data, 0, bytes, stream_.get()));

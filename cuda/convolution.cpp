@@ -1,10 +1,10 @@
 // Convolution + bias + ReLU by cuDNN: forward, backward data, backward weights, each by a plan of its own.
 // In fp32 and tf32 the master filters and bias are used as they are; in 16-bit types the weight copies hold
-// [filters | bias] narrowed, since cuDNN's ready engines take a bias only in the type of what they add it to.
+// [filters | bias] narrowed: engines that cuDNN need not compile first take a bias only in the type of the output, and
+// fuse a ReLU only together with a bias, so that without one the copies hold zeros.
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <array>
 #include <optional>
 #include <string>
 
@@ -36,6 +36,9 @@ class Convolution final : public Operation {
  private:
   cudnn::Plan plan(Pass) const;
   bool trains_bias() const { return spec_.bias && spec_.bias_gradient; }
+  bool has_relu() const { return spec_.activation == Activation::relu; }
+  bool adds_bias() const { return spec_.bias || has_relu(); }
+  bool copies_bias() const { return adds_bias() && (is_narrow() || !spec_.bias); }
   bool is_narrow() const { return context_.compute != DType::f32; }
   std::int64_t output_rows() const { return std::int64_t{batch_} * spec_.output.height * spec_.output.width; }
   std::size_t input_elements() const { return static_cast<std::size_t>(batch_ * spec_.input.elements()); }
@@ -45,8 +48,10 @@ class Convolution final : public Operation {
            spec_.input.channels;
   }
   std::size_t bytes(std::size_t elements) const { return elements * bytes_per_element(context_.compute); }
+  std::size_t bias_bytes() const { return bytes(static_cast<std::size_t>(spec_.output.channels)); }
+  std::size_t filter_copy_bytes() const { return is_narrow() ? align_up(bytes(filter_elements())) : 0; }
   void* bias_copy(const Operands& operands) const {
-    return static_cast<std::byte*>(operands.weight_copies) + align_up(bytes(filter_elements()));
+    return static_cast<std::byte*>(operands.weight_copies) + filter_copy_bytes();
   }
   const void* filters(const Operands& operands) const {
     return is_narrow() ? operands.weight_copies : static_cast<const void*>(operands.weights);
@@ -90,8 +95,8 @@ cudnn::Plan Convolution::plan(Pass pass) const {
                                           .stride = spec_.stride,
                                           .padding = spec_.padding,
                                           .type = context_.compute,
-                                          .bias = pass == Pass::forward && spec_.bias,
-                                          .relu = pass == Pass::forward && spec_.activation == Activation::relu};
+                                          .bias = pass == Pass::forward && adds_bias(),
+                                          .relu = pass == Pass::forward && has_relu()};
   const cudnn::Rules rules = {.workspace_limit = kWorkspaceLimit,
                               .tf32 = context_.precision == Precision::tf32,
                               .deterministic = context_.deterministic};
@@ -103,12 +108,9 @@ Needs Convolution::needs() const {
   needs.output = bytes(output_elements());
   needs.input_gradient = trains_ && spec_.input_gradient ? bytes(input_elements()) : 0;
   needs.workspace = workspace_bytes_;
-  if (is_narrow()) {
-    needs.weight_copies = align_up(bytes(filter_elements()));
-    if (spec_.bias) needs.weight_copies += bytes(static_cast<std::size_t>(spec_.output.channels));
-  }
+  needs.weight_copies = filter_copy_bytes() + (copies_bias() ? bias_bytes() : 0);
   needs.backward_reads_input = trains_ && spec_.weights_gradient;
-  needs.backward_reads_output = trains_ && spec_.activation == Activation::relu;
+  needs.backward_reads_output = trains_ && has_relu();
   return needs;
 }
 
@@ -125,8 +127,7 @@ Work Convolution::work() const {
   if (!trains_) return work;
   work.backward_flops = flops * ((spec_.weights_gradient ? 1 : 0) + (spec_.input_gradient ? 1 : 0));
   work.backward_bytes = (spec_.weights_gradient ? input + output + gradient : 0) +
-                        (spec_.input_gradient ? input + output + weights : 0) +
-                        (spec_.activation == Activation::relu ? 3 * output : 0);
+                        (spec_.input_gradient ? input + output + weights : 0) + (has_relu() ? 3 * output : 0);
   return work;
 }
 
@@ -139,21 +140,25 @@ std::string Convolution::implementation() const {
 }
 
 void Convolution::refresh(const Operands& operands) {
-  if (!is_narrow()) return;
-  narrow(operands.weights, context_.compute, filter_elements(), operands.weight_copies, context_.stream);
+  if (is_narrow()) {
+    narrow(operands.weights, context_.compute, filter_elements(), operands.weight_copies, context_.stream);
+  }
+  if (!copies_bias()) return;
   if (spec_.bias) {
     narrow(operands.bias, context_.compute, static_cast<std::size_t>(spec_.output.channels), bias_copy(operands),
            context_.stream);
+  } else {
+    CHECK_CUDA(cudaMemsetAsync(bias_copy(operands), 0, bias_bytes(), context_.stream));
   }
 }
 
 void Convolution::forward(const Operands& operands) {
-  const void* bias = is_narrow() && spec_.bias ? bias_copy(operands) : operands.bias;
+  const void* bias = copies_bias() ? bias_copy(operands) : static_cast<const void*>(operands.bias);
   forward_->execute(context_.cudnn, {operands.input, filters(operands), operands.output, bias}, operands.workspace);
 }
 
 void Convolution::backward_begin(const Operands& operands) {
-  if (spec_.activation != Activation::relu) return;
+  if (!has_relu()) return;
   relu_backward(operands.output, context_.compute, output_elements(), operands.output_gradient, context_.stream);
 }
 

@@ -10,6 +10,10 @@ namespace {
 const BackendCase kCases[] = {
     {"cpu", Precision::fp32, 2e-6, "fp32 sums of up to 2,304 terms, in an order of the library's own"},
     {"cpu", Precision::bf16, 4e-3, "exact products in fp32 sums; results rounded to 8 bits of mantissa, half of 2^-8"},
+    {"cuda", Precision::fp32, 2e-6, "fp32 sums of up to 2,304 terms, TF32 off"},
+    {"cuda", Precision::tf32, 2e-3, "both factors of a product rounded or cut to 11 bits, each by up to 2^-10"},
+    {"cuda", Precision::bf16, 4e-3, "exact products in fp32 sums; bias and results rounded, each by half of 2^-8"},
+    {"cuda", Precision::fp16, 1e-3, "exact products in fp32 sums; bias and results rounded, each by half of 2^-10"},
 };
 
 struct Shape {
@@ -70,10 +74,11 @@ TEST_P(Dense, logits_are_fp32_rows_whatever_the_compute_type) {
       spec.float_output = true;
       const Tensors given = tensors(spec, shape.batch);
       expect_matches(spec, shape.batch, Mode::train, given);
-      // Tighter than the type's own tolerance: nothing has been rounded to the compute type.
+      // Tighter than a 16-bit type's own tolerance: nothing has been rounded to the compute type.
+      const double tolerance = GetParam().precision == Precision::tf32 ? GetParam().tolerance : 2e-6;
       const Results results = run_operation(*backend, spec, shape.batch, Mode::evaluate, given);
       expect_close("logits", results.output,
-                   reference::forward(spec, shape.batch, Mode::evaluate, arguments_of(given)).output, 2e-6);
+                   reference::forward(spec, shape.batch, Mode::evaluate, arguments_of(given)).output, tolerance);
     }
   }
 }
@@ -120,6 +125,10 @@ TEST_P(Dense, rejects_impossible_specs) {
   spec.activation = Activation::gelu;
   expect_rejected(*backend, spec, 2, {"dense", "activation"});
   expect_rejected(*backend, spec_of(kShapes[0]), 0, {"dense", "0"});
+  if (backend->compute_type() == DType::f32) return;
+  spec = spec_of(kShapes[0], true, Activation::relu);
+  spec.float_output = true;
+  expect_rejected(*backend, spec, 2, {"dense", "logits", "activation"});
 }
 
 TEST(DenseReference, its_gradients_match_finite_differences) {

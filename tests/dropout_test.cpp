@@ -13,6 +13,9 @@ namespace {
 const BackendCase kCases[] = {
     {"cpu", Precision::fp32, 2e-7, "one product with 1/(1-rate) in fp32"},
     {"cpu", Precision::bf16, 4e-3, "one product, rounded to 8 bits of mantissa, half of 2^-8"},
+    {"cuda", Precision::fp32, 2e-7, "one product with 1/(1-rate) in fp32"},
+    {"cuda", Precision::bf16, 4e-3, "one product, rounded to 8 bits of mantissa, half of 2^-8"},
+    {"cuda", Precision::fp16, 5e-4, "one product, rounded to 11 bits of mantissa, half of 2^-10"},
 };
 
 const Extent kExtents[] = {{1, 1, 128}, {1, 1, 7}, {4, 4, 16}, {3, 5, 3}, {2, 3, 20}, {1, 1, 257}, {1, 1, 1}};

@@ -13,6 +13,10 @@ namespace {
 const BackendCase kCases[] = {
     {"cpu", Precision::fp32, 2e-6, "fp32 sums of up to some hundred terms, and their differences in the backward pass"},
     {"cpu", Precision::bf16, 4e-3, "fp32 inside; results rounded to 8 bits of mantissa, half of 2^-8"},
+    {"cuda", Precision::fp32, 2e-6,
+     "fp32 sums of up to some hundred terms, and their differences in the backward pass"},
+    {"cuda", Precision::bf16, 4e-3, "fp32 inside; results rounded to 8 bits of mantissa, half of 2^-8"},
+    {"cuda", Precision::fp16, 5e-4, "fp32 inside; results rounded to 11 bits of mantissa, half of 2^-10"},
 };
 
 struct Shape {

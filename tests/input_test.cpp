@@ -1,23 +1,28 @@
 // The network's input, to the bit: against a slow implementation that pads, crops, mirrors and cuts whole pictures
-// one after the other, on every instruction set and number of threads.
+// one after the other, on every backend and type, and on the CPU with every instruction set and number of threads.
 #include "cpu/input.hpp"
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <bit>
 #include <cmath>
 #include <numeric>
-#include <set>
 
 #include "convoy/error.hpp"
 #include "convoy/philox.hpp"
 #include "support/cpu_contexts.hpp"
+#include "support/guarded_buffer.hpp"
+#include "support/operation_fixture.hpp"
 
 namespace convoy {
 namespace {
 
-using test::cpu_context;
+using test::BackendCase;
 using test::cpu_contexts;
+using test::from_device;
+using test::GuardedBuffer;
+using test::on_device;
 
 // One channel-last picture of fp32 or uint8 values.
 template <typename T>
@@ -223,6 +228,7 @@ int block_of(const Case& the_case, const cpu::Context& context) {
 std::vector<Case> cases() {
   const Augmentation everything{
       .flip = Flip::alternating, .translate = 2, .cutout = 5, .brightness = 0.2F, .contrast = 0.3F};
+  const Augmentation in_place{.flip = Flip::random, .brightness = 0.2F, .contrast = 0.3F};
   return {
       {.name = "plain", .augmentation = {}, .view = {}},
       {.name = "flip_random", .augmentation = {.flip = Flip::random}, .view = {}},
@@ -239,6 +245,10 @@ std::vector<Case> cases() {
       {.name = "everything_grey", .image = {9, 12, 1}, .input_channels = 1, .augmentation = everything, .view = {}},
       {.name = "everything_grey_repeated", .image = {9, 12, 1}, .augmentation = everything, .view = {}},
       {.name = "everything_wide", .image = {8, 301, 3}, .augmentation = everything, .view = {}},
+      {.name = "everything_odd", .image = {5, 7, 3}, .augmentation = everything, .view = {}},
+      {.name = "everything_odd_grey", .image = {5, 5, 1}, .input_channels = 1, .augmentation = everything, .view = {}},
+      {.name = "one_pixel", .image = {1, 1, 3}, .augmentation = in_place, .view = {}},
+      {.name = "one_grey_pixel", .image = {1, 1, 1}, .input_channels = 1, .augmentation = in_place, .view = {}},
       {.name = "view_centre", .mode = Mode::evaluate, .augmentation = everything, .view = {}},
       {.name = "view_mirror", .mode = Mode::evaluate, .augmentation = everything, .view = {.mirror = true}},
       {.name = "view_up_left",
@@ -298,13 +308,68 @@ TEST_P(Input, blocked_channels_hold_the_same_and_pad_with_zeros) {
 
 INSTANTIATE_TEST_SUITE_P(, Input, ::testing::ValuesIn(cases()), [](const auto& test) { return test.param.name; });
 
-std::vector<float> run(const Case& the_case, const Data& data, const StepRow& row, int rows) {
-  std::vector<float> output(static_cast<std::size_t>(rows * the_case.image.elements()), kStale);
-  cpu::prepare_input(arguments(the_case, data, row, rows, output.data()), cpu_context(cpu::select_kernels(), 1));
-  return output;
+// Through a Backend, in its memory and type.
+const BackendCase kBackends[] = {
+    {"cpu", Precision::fp32, 0, "equal to the bit"},
+    {"cpu", Precision::bf16, 0, "the nearest, ties to even"},
+    {"cuda", Precision::fp32, 0, "equal to the bit"},
+    {"cuda", Precision::bf16, 0, "the nearest, ties to even"},
+    {"cuda", Precision::fp16, 0, "the nearest, ties to even"},
+};
+
+// The nearest value of a type with so many bits after the leading one and such a least exponent, ties to even.
+float nearest(float value, int bits, int least_exponent) {
+  if (value == 0) return value;
+  const double unit = std::ldexp(1.0, std::max(std::ilogb(value), least_exponent) - bits);
+  return static_cast<float>(std::nearbyint(value / unit) * unit);
 }
 
-TEST(InputDraws, a_sample_looks_the_same_wherever_in_the_batch_it_lies) {
+float nearest(float value, DType type) {
+  if (type == DType::f32) return value;
+  return type == DType::bf16 ? nearest(value, 7, -126) : nearest(value, 10, -14);
+}
+
+class InputOnBackend : public test::OnBackend {
+ protected:
+  // The batch as the network sees it, [rows,H,W,C].
+  std::vector<float> run(const Case& the_case, const Data& data, const StepRow& row, int rows) {
+    const Extent input{the_case.image.height, the_case.image.width, the_case.input_channels};
+    const GuardedBuffer images = on_device(*backend, data.images, "images");
+    const GuardedBuffer order = on_device(*backend, data.order, "order");
+    const GuardedBuffer scale = on_device(*backend, std::vector<float>(kScale, kScale + 3), "scale");
+    const GuardedBuffer offset = on_device(*backend, std::vector<float>(kOffset, kOffset + 3), "offset");
+    const GuardedBuffer rows_of_steps = on_device(*backend, std::vector<StepRow>{row}, "row");
+    const GuardedBuffer output(*backend, backend->activation_bytes(rows, input), "output");
+    InputArgs args = arguments(the_case, data, row, rows, output.data());
+    args.source.images = images.as<std::uint8_t>();
+    args.source.order = order.as<std::int32_t>();
+    args.scale = scale.as<float>();
+    args.offset = offset.as<float>();
+    args.row = rows_of_steps.as<StepRow>();
+    backend->prepare_input(args);
+    std::vector<float> batch(static_cast<std::size_t>(rows * input.elements()));
+    backend->unpack_activation(rows, input, output.data(), batch.data());
+    output.expect_guards_intact();
+    return batch;
+  }
+};
+INSTANTIATE_TEST_SUITE_P(Backends, InputOnBackend, testing::ValuesIn(kBackends), test::case_name);
+
+TEST_P(InputOnBackend, every_element_is_the_nearest_to_the_slow_implementations) {
+  for (const Case& the_case : cases()) {
+    const Data data(the_case.image);
+    for (const int count : {kRows - 2, kRows, 0}) {
+      SCOPED_TRACE(the_case.name + ", samples: " + std::to_string(count));
+      StepRow row = step_row(the_case.epoch);
+      row.count = count;
+      std::vector<float> expected = expected_batch(the_case, data, row, the_case.input_channels);
+      for (float& value : expected) value = nearest(value, backend->compute_type());
+      EXPECT_EQ(run(the_case, data, row, kRows), expected);
+    }
+  }
+}
+
+TEST_P(InputOnBackend, a_sample_looks_the_same_wherever_in_the_batch_it_lies) {
   Case all{.name = "",
            .augmentation = {.flip = Flip::random, .translate = 3, .cutout = 3, .brightness = 0.1F, .contrast = 0.1F},
            .view = {}};
@@ -314,15 +379,17 @@ TEST(InputDraws, a_sample_looks_the_same_wherever_in_the_batch_it_lies) {
   row.count = Data::kSamples;
   const std::vector<float> whole = run(all, data, row, Data::kSamples);
   const std::int64_t size = all.image.elements();
-  for (int first = 0; first < Data::kSamples; first += 10) {
-    row.first = first;
-    row.count = 10;
-    const std::vector<float> part = run(all, data, row, 10);
-    EXPECT_TRUE(std::equal(part.begin(), part.end(), whole.begin() + first * size)) << first;
+  for (const int rows : {1, 10}) {
+    for (int first = 0; first < Data::kSamples; first += 10) {
+      row.first = first;
+      row.count = rows;
+      const std::vector<float> part = run(all, data, row, rows);
+      EXPECT_TRUE(std::equal(part.begin(), part.end(), whole.begin() + first * size)) << first;
+    }
   }
 }
 
-TEST(InputDraws, alternating_flips_mirror_the_whole_set_every_other_epoch) {
+TEST_P(InputOnBackend, alternating_flips_mirror_the_whole_set_every_other_epoch) {
   Case flips{.name = "", .augmentation = {.flip = Flip::alternating}, .view = {}};
   const Data data(flips.image);
   StepRow row = step_row(0);
@@ -348,18 +415,43 @@ TEST(InputDraws, alternating_flips_mirror_the_whole_set_every_other_epoch) {
   EXPECT_LT(flipped_first, 32);
 }
 
-TEST(InputDraws, data_that_do_not_fit_the_network_are_refused) {
+TEST_P(InputOnBackend, data_that_do_not_fit_the_network_are_refused) {
   const Data data({9, 12, 3});
   const StepRow row = step_row(0);
-  std::vector<float> output(kRows * 9 * 12 * 3);
-  const cpu::Context context = cpu_context(cpu::select_kernels(), 1);
-  Case too_far{.name = "", .augmentation = {.translate = 9}, .view = {}};
-  EXPECT_THROW(cpu::prepare_input(arguments(too_far, data, row, kRows, output.data()), context), Error);
-  Case colour_to_grey{.name = "", .input_channels = 1, .augmentation = {}, .view = {}};
-  EXPECT_THROW(cpu::prepare_input(arguments(colour_to_grey, data, row, kRows, output.data()), context), Error);
-  InputArgs larger = arguments({.name = "", .augmentation = {}, .view = {}}, data, row, kRows, output.data());
+  const Case too_far{.name = "", .augmentation = {.translate = 9}, .view = {}};
+  EXPECT_THROW(backend->prepare_input(arguments(too_far, data, row, kRows, nullptr)), Error);
+  const Case colour_to_grey{.name = "", .input_channels = 1, .augmentation = {}, .view = {}};
+  EXPECT_THROW(backend->prepare_input(arguments(colour_to_grey, data, row, kRows, nullptr)), Error);
+  InputArgs larger = arguments({.name = "", .augmentation = {}, .view = {}}, data, row, kRows, nullptr);
   larger.input.height = 10;
-  EXPECT_THROW(cpu::prepare_input(larger, context), Error);
+  EXPECT_THROW(backend->prepare_input(larger), Error);
+}
+
+TEST_P(InputOnBackend, each_step_makes_the_next_row_current) {
+  std::vector<StepRow> rows;
+  for (int i = 0; i < 3; ++i) {
+    StepRow row = step_row(i);
+    row.step = 100 + i;
+    for (int group = 0; group < kMaxGroups; ++group) row.learning_rates[group] = static_cast<float>(16 * i + group);
+    rows.push_back(row);
+  }
+  const GuardedBuffer device_rows = on_device(*backend, rows, "rows");
+  const GuardedBuffer cursor = on_device(*backend, std::vector<std::int32_t>{1}, "cursor");
+  const GuardedBuffer current(*backend, sizeof(StepRow), "current row");
+  for (int step = 1; step < 3; ++step) {
+    backend->begin_step(device_rows.as<StepRow>(), cursor.as<std::int32_t>(), current.as<StepRow>());
+    const StepRow found = from_device<StepRow>(*backend, current)[0];
+    const StepRow& expected = rows[static_cast<std::size_t>(step)];
+    EXPECT_EQ(found.seed, expected.seed);
+    EXPECT_EQ(found.step, expected.step);
+    EXPECT_EQ(found.epoch, expected.epoch);
+    EXPECT_EQ(found.first, expected.first);
+    EXPECT_EQ(found.count, expected.count);
+    EXPECT_EQ(found.loss_weight, expected.loss_weight);
+    EXPECT_TRUE(std::ranges::equal(found.learning_rates, expected.learning_rates));
+    EXPECT_EQ(from_device<std::int32_t>(*backend, cursor)[0], step + 1);
+  }
+  current.expect_guards_intact();
 }
 
 }  // namespace

@@ -13,6 +13,9 @@ namespace {
 const BackendCase kCases[] = {
     {"cpu", Precision::fp32, 1e-6, "fp32 sums of at most 64 terms"},
     {"cpu", Precision::bf16, 4e-3, "fp32 sums; results rounded to 8 bits of mantissa, half of 2^-8"},
+    {"cuda", Precision::fp32, 1e-6, "fp32 sums of at most 64 terms"},
+    {"cuda", Precision::bf16, 4e-3, "fp32 sums; results rounded to 8 bits of mantissa, half of 2^-8"},
+    {"cuda", Precision::fp16, 5e-4, "fp32 sums; results rounded to 11 bits of mantissa, half of 2^-10"},
 };
 
 using Kind = PoolSpec::Kind;

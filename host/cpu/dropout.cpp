@@ -1,8 +1,8 @@
 // Dropout as an operation of the CPU backend. The mask is drawn again in the backward pass; nothing is kept.
 #include <cstring>
 
-#include "convoy/error.hpp"
 #include "cpu/operations.hpp"
+#include "nn/check_spec.hpp"
 
 namespace convoy::cpu {
 namespace {
@@ -79,11 +79,7 @@ class Dropout final : public Operation {
 }  // namespace
 
 std::unique_ptr<Operation> plan_dropout(const DropoutSpec& spec, int batch, Mode mode, const Context& context) {
-  CONVOY_CHECK(spec.rate >= 0 && spec.rate < 1, "dropout: a rate from 0 up to but not 1 expected, found {}", spec.rate);
-  CONVOY_CHECK(spec.input.elements() > 0 && spec.input.elements() <= std::int64_t{1} << 24,
-               "dropout: {} elements a sample, 1 to 2^24 expected", spec.input.elements());
-  CONVOY_CHECK(spec.salt < 1U << 20, "dropout: layer number {}, below 2^20 expected", spec.salt);
-  CONVOY_CHECK(batch > 0, "dropout: a batch of {} samples, at least 1 expected", batch);
+  check(spec, batch);
   return std::make_unique<Dropout>(spec, batch, mode, context);
 }
 

@@ -7,8 +7,8 @@
 #include <cstring>
 #include <vector>
 
-#include "convoy/error.hpp"
 #include "cpu/operations.hpp"
+#include "nn/check_spec.hpp"
 
 namespace convoy::cpu {
 namespace {
@@ -397,17 +397,7 @@ void Epilogue::backward_data(const Operands& operands) {
 }  // namespace
 
 std::unique_ptr<Operation> plan_epilogue(const EpilogueSpec& spec, int batch, Mode mode, const Context& context) {
-  CONVOY_CHECK(spec.pool >= 1 && spec.pool <= 15, "epilogue: pooling windows of 1 to 15 pixels expected, found {}",
-               spec.pool);
-  const Extent expected{spec.input.height / spec.pool, spec.input.width / spec.pool, spec.input.channels};
-  CONVOY_CHECK(spec.output == expected, "epilogue: output {}x{}x{} expected, found {}x{}x{}", expected.height,
-               expected.width, expected.channels, spec.output.height, spec.output.width, spec.output.channels);
-  CONVOY_CHECK(expected.elements() > 0, "epilogue: an image of {}x{} pixels is smaller than the pooling window of {}",
-               spec.input.height, spec.input.width, spec.pool);
-  CONVOY_CHECK(spec.group_size >= 0, "epilogue: groups of {} samples, at least 1 expected, or 0 for the batch",
-               spec.group_size);
-  CONVOY_CHECK(spec.epsilon >= 0, "epilogue: an epsilon of {}, at least 0 expected", spec.epsilon);
-  CONVOY_CHECK(batch > 0, "epilogue: a batch of {} samples, at least 1 expected", batch);
+  check(spec, batch);
   return std::make_unique<Epilogue>(spec, batch, mode, context);
 }
 

@@ -8,6 +8,7 @@
 #include "convoy/error.hpp"
 #include "convoy/philox.hpp"
 #include "cpu/parts.hpp"
+#include "nn/check_spec.hpp"
 
 namespace convoy::cpu {
 namespace {
@@ -179,27 +180,11 @@ void prepare_batch(const InputArgs& args, const Conversion& with, int threads) {
   }
 }
 
-void check(const InputArgs& args, const Context& context) {
-  const Extent& image = args.image;
-  const Extent& input = args.input;
-  CONVOY_CHECK(context.compute != DType::f16, "input: the CPU backend computes in fp32 or bf16, not fp16");
-  CONVOY_CHECK(image.height == input.height && image.width == input.width &&
-                   (image.channels == input.channels || image.channels == 1) &&
-                   (input.channels == 1 || input.channels == kMaxChannels),
-               "input: images of {}x{}x{} do not fit a network input of {}x{}x{}", image.height, image.width,
-               image.channels, input.height, input.width, input.channels);
-  const int smaller = std::min(image.height, image.width);
-  const int farthest =
-      args.mode == Mode::train ? args.augmentation.translate : std::max(std::abs(args.view.dy), std::abs(args.view.dx));
-  CONVOY_CHECK(farthest >= 0 && farthest < smaller,
-               "input: a translation by {} pixels reflects a {}x{} image more than once; at most {}", farthest,
-               image.height, image.width, smaller - 1);
-}
-
 }  // namespace
 
 void prepare_input(const InputArgs& args, const Context& context) {
-  check(args, context);
+  CONVOY_CHECK(context.compute != DType::f16, "input: the CPU backend computes in fp32 or bf16, not fp16");
+  check(args);
   const Conversion with{.kernels = context.kernels->input,
                         .image = args.image,
                         .layout = context.layout(args.input),

@@ -1,6 +1,6 @@
 // Max and average pooling as operations of the CPU backend. A max keeps the places of its maxima.
-#include "convoy/error.hpp"
 #include "cpu/operations.hpp"
+#include "nn/check_spec.hpp"
 
 namespace convoy::cpu {
 namespace {
@@ -78,30 +78,10 @@ class Pool final : public Operation {
   Needs needs_;
 };
 
-// One axis: padding smaller than the window, so that every window holds a pixel, and the output's size.
-void check_axis(const char* axis, int size, int kernel, int stride, int before, int after, int output) {
-  CONVOY_CHECK(kernel >= 1 && stride >= 1, "pooling: {} of kernel {} and stride {}, at least 1 expected", axis, kernel,
-               stride);
-  CONVOY_CHECK(before >= 0 && after >= 0 && before < kernel && after < kernel,
-               "pooling: {} padding {} and {}, smaller than the window of {} expected", axis, before, after, kernel);
-  const int covered = size + before + after - kernel;
-  CONVOY_CHECK(covered >= 0, "pooling: {} {} is smaller than the window of {}", axis, size, kernel);
-  CONVOY_CHECK(output == covered / stride + 1, "pooling: output {} {} expected, found {}", axis, covered / stride + 1,
-               output);
-}
-
 }  // namespace
 
 std::unique_ptr<Operation> plan_pool(const PoolSpec& spec, int batch, Mode mode, const Context& context) {
-  check_axis("height", spec.input.height, spec.kernel.height, spec.stride.height, spec.padding.top, spec.padding.bottom,
-             spec.output.height);
-  check_axis("width", spec.input.width, spec.kernel.width, spec.stride.width, spec.padding.left, spec.padding.right,
-             spec.output.width);
-  CONVOY_CHECK(spec.input.channels == spec.output.channels, "pooling: {} output channels expected, found {}",
-               spec.input.channels, spec.output.channels);
-  CONVOY_CHECK(std::int64_t{spec.kernel.height} * spec.kernel.width <= 65536,
-               "pooling: a window of {}x{}, at most 65,536 pixels expected", spec.kernel.height, spec.kernel.width);
-  CONVOY_CHECK(batch > 0, "pooling: a batch of {} samples, at least 1 expected", batch);
+  check(spec, batch);
   return std::make_unique<Pool>(spec, batch, mode, context);
 }
 

@@ -2,6 +2,7 @@
 // wrong, so that all backends refuse alike.
 #pragma once
 
+#include "convoy/backend.hpp"
 #include "convoy/operation.hpp"
 #include "convoy/update.hpp"
 
@@ -9,6 +10,10 @@ namespace convoy {
 
 void check(const ConvSpec&, int batch);
 void check(const DenseSpec&, int batch, DType compute);
+void check(const EpilogueSpec&, int batch);
+void check(const PoolSpec&, int batch);
+void check(const DropoutSpec&, int batch);
 void check(const MuonSpec&);
+void check(const InputArgs&);
 
 }  // namespace convoy

@@ -34,4 +34,20 @@ class GuardedBuffer {
   Arena arena_;
 };
 
+// A guarded copy of host values, and host copies of device memory.
+template <typename T>
+GuardedBuffer on_device(Backend& backend, const std::vector<T>& values, const std::string& what) {
+  GuardedBuffer buffer(backend, values.size() * sizeof(T), what);
+  if (!values.empty()) backend.upload(buffer.data(), values.data(), buffer.bytes());
+  backend.wait();
+  return buffer;
+}
+
+template <typename T>
+std::vector<T> from_device(Backend& backend, const GuardedBuffer& buffer) {
+  std::vector<T> values(buffer.bytes() / sizeof(T));
+  if (!values.empty()) backend.download(values.data(), buffer.data(), buffer.bytes());
+  return values;
+}
+
 }  // namespace convoy::test
