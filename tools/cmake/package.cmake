@@ -2,6 +2,13 @@
 # CUDA module, the tests with cases for GPUs, their shared libraries (but glibc's and CUDA's own), and what
 # tools/gpu_acceptance needs. `--target parts` builds them; installing needs no other target.
 set(CONVOY_OLDEST_GLIBC 2.34)  # RHEL 9
+# RPATH, see portable.cmake; and what Debian's libstdc++ asks of a newer glibc, from the executable itself.
+add_library(convoy_portable OBJECT host/io/portable/arc4random.cpp)
+set(is_executable $<STREQUAL:$<TARGET_PROPERTY:TYPE>,EXECUTABLE>)
+target_link_options(convoy_base INTERFACE -Wl,--disable-new-dtags
+                    "$<${is_executable}:-Wl,--export-dynamic-symbol=arc4random*>")
+target_sources(convoy_base INTERFACE "$<${is_executable}:$<TARGET_OBJECTS:convoy_portable>>")
+
 set(CMAKE_SKIP_INSTALL_ALL_DEPENDENCY ON)
 get_property(gpu_tests GLOBAL PROPERTY CONVOY_GPU_TESTS)
 set(parts convoy ${gpu_tests})
@@ -20,8 +27,8 @@ install(RUNTIME_DEPENDENCY_SET needed
         PRE_EXCLUDE_REGEXES "^lib(cu|nccl|nv)" "^lib(c|m|dl|rt|pthread|gcc_s)\\.so" "^ld-linux"
         LIBRARY DESTINATION lib)
 install(PROGRAMS tools/gpu_acceptance DESTINATION tools)
-install(FILES tools/network_file.py tools/torch_networks.py tools/load_torch.py DESTINATION tools)
-install(DIRECTORY tools/peers DESTINATION tools FILES_MATCHING PATTERN "*.py")
+install(FILES tools/elf_file.py tools/network_file.py tools/torch_networks.py tools/load_torch.py DESTINATION tools)
+install(DIRECTORY tools/acceptance tools/peers DESTINATION tools FILES_MATCHING PATTERN "*.py")
 install(DIRECTORY host/nn/zoo DESTINATION host/nn)
 install(DIRECTORY tests/golden DESTINATION tests FILES_MATCHING PATTERN "*.safetensors" PATTERN "*.json")
 install(FILES README.md LICENSE CHANGELOG.md CITATION.cff DESTINATION .)
@@ -29,7 +36,7 @@ install(FILES README.md LICENSE CHANGELOG.md CITATION.cff DESTINATION .)
 # Last of all: what would not start with that glibc is an error here, not there.
 find_package(Python3 REQUIRED COMPONENTS Interpreter)
 install(CODE "execute_process(
-  COMMAND ${Python3_EXECUTABLE} ${PROJECT_SOURCE_DIR}/tools/glibc_versions.py --lower ${CONVOY_OLDEST_GLIBC}
+  COMMAND ${Python3_EXECUTABLE} ${PROJECT_SOURCE_DIR}/tools/glibc_versions.py --lower --glibc ${CONVOY_OLDEST_GLIBC}
           \"\$ENV{DESTDIR}\${CMAKE_INSTALL_PREFIX}\" COMMAND_ERROR_IS_FATAL ANY)")
 
 set(CPACK_GENERATOR TGZ)

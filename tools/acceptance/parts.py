@@ -1,0 +1,174 @@
+"""The parts of tools/gpu_acceptance, in the order in which they run. Each gives back a row() or raises."""
+
+import json
+import re
+import shutil
+from concurrent.futures import ThreadPoolExecutor
+import os
+from collections import namedtuple
+
+import googletest
+from context import ROOT, PartFailed, PartSkipped, how_it_ended, last_line, row
+
+# seconds: of the eight minutes, at most
+Part = namedtuple("Part", "name function seconds")
+
+NVIDIA_SMI = ["name", "compute_cap", "driver_version", "memory.total", "power.limit", "clocks.max.sm", "clocks.max.mem"]
+
+
+def query_gpus(context):
+    """A dictionary per GPU, or none where there is no nvidia-smi."""
+    if not shutil.which("nvidia-smi"):
+        return []
+    done = context.run("nvidia-smi", ["nvidia-smi", f"--query-gpu={','.join(NVIDIA_SMI)}", "--format=csv,noheader"])
+    if done.code != 0:
+        return []
+    return [dict(zip(NVIDIA_SMI, map(str.strip, line.split(",")))) for line in done.output.splitlines() if "," in line]
+
+
+def build(context):
+    """Configures and builds for the GPU that is here, from what is installed."""
+    gpus = query_gpus(context)
+    line = ["cmake", "-S", ROOT, "-B", context.build, "-G", "Ninja", "-DCMAKE_BUILD_TYPE=Release", "-DCONVOY_CUDA=ON"]
+    kinds = sorted({gpu["compute_cap"].replace(".", "") for gpu in gpus})
+    if kinds:
+        line.append(f"-DCMAKE_CUDA_ARCHITECTURES={';'.join(kinds)}")
+    context.must_run("configure", line)
+    done = context.must_run("build", ["cmake", "--build", context.build, "--target", "convoy", *test_targets()])
+    return row(f"for compute capability {', '.join(kinds) or 'of every kind (no nvidia-smi)'}", seconds=done.seconds)
+
+
+def test_targets():
+    """As tests/CMakeLists.txt finds them: the programs with cases for CUDA."""
+    files = sorted((ROOT / "tests").glob("*_test.cpp"))
+    return [f"test_{file.name.removesuffix('_test.cpp')}" for file in files if '"cuda"' in file.read_text()]
+
+
+def device(context):
+    """Is there a GPU that can be used, and with which libraries?"""
+    missing = context.find_libraries()
+    done = context.run("devices", [context.convoy, "info", "--devices"])
+    if missing:
+        raise PartFailed(f"not found: {', '.join(missing)}; load a CUDA module, or pip install what has them "
+                         "(nvidia-cudnn-cu13, nvidia-nccl-cu13, ...)")
+    if done.code != 0:
+        raise PartFailed(f"{how_it_ended(done)}: {last_line(done.output)}")
+    lines = [line.strip() for line in done.output.splitlines()[1:]]
+    cuda = next((line for line in lines if line.startswith("cuda")), "cuda: not listed")
+    text = cuda.removeprefix("cuda").strip()
+    return row(text, not text.startswith(("no:", ":")), devices=lines, library_folders=context.library_folders)
+
+
+def tests(context):
+    """All cases for CUDA; with --small every eighth."""
+    names = test_targets() if not context.is_packed else []
+    programs = [context.build / "tests" / name for name in names] or sorted((context.build / "tests").glob("test_*"))
+    if not programs:
+        raise PartFailed(f"no test program in {context.build / 'tests'}")
+    more = {"GTEST_TOTAL_SHARDS": "8", "GTEST_SHARD_INDEX": "0"} if context.args.small else {}
+    more["CONVOY_TEST_SOURCE"] = str(ROOT)
+
+    def run(program):
+        return context.run(program.name, [program, "--gtest_filter=*cuda*"], context.environment(**more))
+
+    # They share the GPU; plans are made on the CPU, so a few beside each other.
+    with ThreadPoolExecutor(max(1, min(4, len(os.sched_getaffinity(0)) // 2))) as pool:
+        outcomes = list(pool.map(run, programs))
+    passed, failed, skipped = [], [], {}
+    for program, done in zip(programs, outcomes):
+        ok, bad, left_out = googletest.cases(done.output)
+        if done.code != 0 and not bad:
+            bad = [f"{how_it_ended(done)}: {last_line(done.output)}"]
+        passed += [f"{program.name}: {name}" for name in ok]
+        failed += [f"{program.name}: {name}" for name in bad]
+        skipped.update({f"{program.name}: {name}": reason for name, reason in left_out.items()})
+    reasons = sorted(set(skipped.values()))
+    lines = [f"failed  {name}" for name in failed[:12]] + [f"skipped {reason}" for reason in reasons[:4]]
+    return row(f"{len(passed)} passed, {len(failed)} failed, {len(skipped)} skipped", bool(passed) and not failed,
+               lines, passed=passed, failed=failed, skipped=skipped)
+
+
+def selftest(precision):
+    def function(context):
+        line = [context.convoy, "selftest", "--device", "cuda", "--precision", precision]
+        done = context.run(f"selftest-{precision}", line + (["--model", "seed"] if context.args.small else []))
+        misses = [text.strip() for text in done.output.splitlines() if "  MISS  " in text]
+        if done.code == 0 or misses:
+            return row(last_line(done.output), done.code == 0, misses[:6], misses=misses)
+        raise PartFailed(f"{how_it_ended(done)}: {last_line(done.output)}")
+
+    return function
+
+
+def case(context):
+    """The network that is timed: name, batch, timed steps."""
+    return ("seed", 64, 3) if context.args.small else ("airbench94", 2000, 20)
+
+
+def layers(context):
+    network, batch, steps = case(context)
+    done = context.must_run("layers", [context.convoy, "bench", "--layers", "--device", "cuda", "--model", network,
+                                       "--batch", batch, "--precision", "bf16", "--steps", steps])
+    lines = done.output.splitlines()
+    step = next((line for line in lines if "images/s" in line), "")
+    return row(step, bool(step), lines, table=lines)
+
+
+def training(context):
+    """To the end, and as good as a working step gets there."""
+    run = context.out / "run"
+    shutil.rmtree(run, ignore_errors=True)
+    args = context.args
+    line = [context.convoy, "train", "--device", "cuda", "--precision", "bf16", "--out", run]
+    if args.small:
+        line += ["--recipe", "seed-baseline", "--data", args.data or "synthetic:640", "--steps", 6]
+    else:
+        line += ["--recipe", "airbench94", "--data", args.data or "synthetic:50000"]
+    done = context.must_run("training", line)
+    summary = json.loads((run / "summary.json").read_text())
+    accuracy, loss = summary.get("test_accuracy"), summary.get("train_loss")
+    figures = {name: summary.get(name) for name in ("state", "test_accuracy", "train_loss", "steps", "epochs", "seconds",
+                                                    "train_seconds", "images_per_second", "peak_device_bytes")}
+    text = (f"{summary['state']} after {summary['steps']} steps, {summary.get('train_seconds', done.seconds):.1f} s of "
+            f"training; loss {loss}, test accuracy {accuracy}, on {args.data or 'synthetic images'}")
+    is_good = args.small or (summary["state"] == "done" and (accuracy or 0) >= args.least_accuracy)
+    return row(text if is_good else f"{text}; at least {args.least_accuracy} expected", is_good, **figures)
+
+
+def last_json(output):
+    found = [text for text in output.splitlines() if text.startswith("{")]
+    return json.loads(found[-1]) if found else None
+
+
+def pytorch(context):
+    """The same step beside PyTorch's: eager, channels-last, bf16 by autocast."""
+    network, batch, steps = case(context)
+    ours = last_json(context.must_run("step", [
+        context.convoy, "bench", "--step", "--json", "--device", "cuda", "--model", network, "--batch", batch,
+        "--precision", "bf16", "--steps", steps]).output)
+    speed = f"Convoy {ours['images_per_second']:,.0f} images/s"
+    done = context.run("torch_step", [
+        context.args.python, ROOT / "tools" / "peers" / "torch_step.py", "--network",
+        ROOT / "host" / "nn" / "zoo" / f"{network}.json", "--batch", batch, "--precision", "bf16", "--threads",
+        len(os.sched_getaffinity(0)), "--steps", steps, "--device", "cuda"], context.environment(own_libraries=False))
+    theirs = last_json(done.output)
+    if theirs is None:
+        raise PartFailed(f"{speed}; PyTorch: {how_it_ended(done)}: {last_line(done.output)}")
+    if "unavailable" in theirs:
+        raise PartSkipped(f"{speed}; {theirs['unavailable']}")
+    ratio = ours["images_per_second"] / theirs["images_per_second"]
+    memory = ours["peak_device_bytes"] / max(1, theirs["peak_device_bytes"])
+    return row(f"{network}, batch {batch}, bf16: {speed}, {theirs['version']} {theirs['images_per_second']:,.0f}: "
+               f"{ratio:.2f} times as fast, with {memory:.2f} of the device memory", convoy=ours, pytorch=theirs,
+               speed_ratio=ratio, memory_ratio=memory)
+
+
+PARTS = [
+    Part("build", build, 240),
+    Part("device", device, 30),
+    Part("tests", tests, 150),
+    *(Part(f"selftest {precision}", selftest(precision), 45) for precision in ("fp32", "tf32", "bf16", "fp16")),
+    Part("layers", layers, 60),
+    Part("training", training, 90),
+    Part("pytorch", pytorch, 90),
+]
