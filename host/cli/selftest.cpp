@@ -1,13 +1,16 @@
 // convoy selftest: does this machine's device compute what it should?
+#include "train/selftest.hpp"
+
 #include <fmt/format.h>
 
 #include <memory>
+#include <string>
+#include <vector>
 
 #include "cli/command.hpp"
 #include "cli/config_options.hpp"
 #include "cpu/backend.hpp"
 #include "train/devices.hpp"
-#include "train/selftest.hpp"
 
 namespace convoy {
 namespace {
@@ -18,13 +21,16 @@ int run(const ConfigOptions& options) {
   const std::unique_ptr<Backend> reference = make_cpu_backend({.precision = Precision::fp32});
   fmt::print("{}\ncompared with {}, fp32; errors are of whole tensors, relative\n\n{:>9}  {:>9}\n", device.line,
              describe(reference->info()), "error", "allowed");
+  std::vector<std::string> networks;
+  if (config.is_from_command_line("model")) networks.push_back(config.model);
   int rows = 0, misses = 0;
-  selftest(*device.backend, *reference, [&](const SelftestRow& row) {
+  const auto print = [&](const SelftestRow& row) {
     ++rows;
     if (!row.is_good()) ++misses;
     fmt::print("{:>9.1e}  {:>9.1e}  {}  {} ({})\n", row.error, row.tolerance, row.is_good() ? "ok  " : "MISS", row.what,
                row.quantity);
-  });
+  };
+  selftest(*device.backend, *reference, print, networks);
   fmt::print("{} comparisons, {} beyond what is allowed\n", rows, misses);
   return static_cast<int>(misses == 0 ? ExitCode::done : ExitCode::failed);
 }
@@ -37,8 +43,9 @@ Command add_selftest(CLI::App& program, const CommandContext&) {
                               "  convoy selftest --device cuda --precision bf16");
   app->description(
       "Compares every operation and a whole training step of each network between a device and the CPU in fp32, and\n"
-      "prints each error beside what is allowed. Exit code 1 where one is beyond that.");
-  const auto options = std::make_shared<ConfigOptions>(*app, std::vector<std::string_view>{"device", "precision", "threads"});
+      "prints each error beside what is allowed. --model takes one network instead of all. Exit code 1 on a miss.");
+  const auto options =
+      std::make_shared<ConfigOptions>(*app, std::vector<std::string_view>{"model", "device", "precision", "threads"});
   return {app, [options] { return run(*options); }};
 }
 

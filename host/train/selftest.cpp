@@ -23,8 +23,8 @@
 namespace convoy {
 namespace {
 
-constexpr int kTrialBatch = 6;   // odd shares of any tile
-constexpr int kStepBatch = 16;   // enough for every normalisation to have a variance
+constexpr int kTrialBatch = 6;  // odd shares of any tile
+constexpr int kStepBatch = 16;  // enough for every normalisation to have a variance
 constexpr int kClasses = 10, kChannels = 3;
 constexpr std::uint64_t kSeed = 2026;
 
@@ -102,7 +102,8 @@ std::vector<SelftestRow> compare_step(Backend& backend, Backend& reference, cons
 
 }  // namespace
 
-bool selftest(Backend& backend, Backend& reference, const std::function<void(const SelftestRow&)>& report) {
+bool selftest(Backend& backend, Backend& reference, const std::function<void(const SelftestRow&)>& report,
+              std::vector<std::string> networks) {
   bool is_good = true;
   const auto add = [&](const SelftestRow& row) {
     is_good = is_good && row.is_good();
@@ -117,8 +118,11 @@ bool selftest(Backend& backend, Backend& reference, const std::function<void(con
     }
   };
   std::set<std::string> seen;  // operations that several networks share
-  for (const EmbeddedFile& file : embedded_networks()) {
-    const Model model = make_model(std::string(file.name), kClasses, kChannels);
+  if (networks.empty()) {
+    for (const EmbeddedFile& file : embedded_networks()) networks.emplace_back(file.name);
+  }
+  for (const std::string& network : networks) {
+    const Model model = make_model(network, kClasses, kChannels);
     for (const LoweredOperation& operation : lower(model.network, model.shapes, model.layout).operations) {
       const std::string text = describe(operation.spec);
       if (!seen.insert(text).second) continue;

@@ -3,6 +3,7 @@
 
 #include <functional>
 #include <string>
+#include <vector>
 
 #include "convoy/backend.hpp"
 
@@ -17,7 +18,9 @@ struct SelftestRow {
 };
 
 // Calls `report` for each comparison as it is made; false where one is beyond its tolerance, or where an operation
-// throws, which becomes a row of infinite error. `reference` computes in fp32.
-bool selftest(Backend& backend, Backend& reference, const std::function<void(const SelftestRow&)>& report);
+// throws, which becomes a row of infinite error. `reference` computes in fp32. `networks`: names or files; none: the
+// zoo.
+bool selftest(Backend& backend, Backend& reference, const std::function<void(const SelftestRow&)>& report,
+              std::vector<std::string> networks = {});
 
 }  // namespace convoy

@@ -7,7 +7,11 @@ import sys
 import time
 from pathlib import Path
 
-import numpy as np
+try:
+    import numpy as np
+except ImportError as missing:
+    print(json.dumps({"unavailable": f"numpy is not installed ({missing})"}))
+    sys.exit(0)
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
@@ -16,7 +20,8 @@ def arguments(description):
     parser = argparse.ArgumentParser(description=description)
     parser.add_argument("--network", required=True, metavar="FILE", help="a network file (host/nn/zoo/NAME.json)")
     parser.add_argument("--batch", type=int, required=True)
-    parser.add_argument("--precision", choices=["fp32", "bf16"], default="fp32")
+    parser.add_argument("--precision", choices=["fp32", "tf32", "bf16", "fp16"], default="fp32")
+    parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu")
     parser.add_argument("--threads", type=int, required=True)
     parser.add_argument("--steps", type=int, default=8, help="timed steps, after two that are not")
     parser.add_argument("--mode", default="", help="which of the peer's ways of stepping")
