@@ -10,18 +10,31 @@ target_link_options(convoy_base INTERFACE -Wl,--disable-new-dtags
 target_sources(convoy_base INTERFACE "$<${is_executable}:$<TARGET_OBJECTS:convoy_portable>>")
 
 set(CMAKE_SKIP_INSTALL_ALL_DEPENDENCY ON)
-get_property(gpu_tests GLOBAL PROPERTY CONVOY_GPU_TESTS)
-set(parts convoy ${gpu_tests})
+set(parts convoy)
 if(TARGET convoy_cuda)
   list(APPEND parts convoy_cuda)
+  # Four times less than by default; drivers know it since CUDA 12.4.
+  if(CMAKE_CUDA_COMPILER_VERSION VERSION_GREATER_EQUAL 12.8)
+    target_compile_options(convoy_cuda PRIVATE "$<$<COMPILE_LANGUAGE:CUDA>:--compress-mode=size>")
+  endif()
   install(TARGETS convoy_cuda RUNTIME_DEPENDENCY_SET needed LIBRARY DESTINATION .)
+endif()
+install(TARGETS convoy RUNTIME_DEPENDENCY_SET needed RUNTIME DESTINATION .)
+
+# One program of all tests with cases for GPUs: apart, each would hold most of the executable once more. Their own names
+# must be in anonymous namespaces.
+get_property(gpu_tests GLOBAL PROPERTY CONVOY_GPU_TESTS)
+if(CONVOY_TESTS AND gpu_tests)
+  add_executable(gpu_tests ${gpu_tests})
+  target_link_libraries(gpu_tests PRIVATE convoy_test_support GTest::gtest_main)
+  if(TARGET convoy_cudnn)
+    target_link_libraries(gpu_tests PRIVATE convoy_cudnn)
+  endif()
+  list(APPEND parts gpu_tests)
+  install(TARGETS gpu_tests RUNTIME_DEPENDENCY_SET needed RUNTIME DESTINATION tests)
 endif()
 add_custom_target(parts DEPENDS ${parts})
 
-install(TARGETS convoy RUNTIME_DEPENDENCY_SET needed RUNTIME DESTINATION .)
-if(gpu_tests)
-  install(TARGETS ${gpu_tests} RUNTIME_DEPENDENCY_SET needed RUNTIME DESTINATION tests)
-endif()
 # libgcc_s comes with every glibc; a newer one would ask for a newer glibc.
 install(RUNTIME_DEPENDENCY_SET needed
         PRE_EXCLUDE_REGEXES "^lib(cu|nccl|nv)" "^lib(c|m|dl|rt|pthread|gcc_s)\\.so" "^ld-linux"
