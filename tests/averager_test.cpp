@@ -4,6 +4,7 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
 #include <functional>
 #include <memory>
@@ -154,6 +155,37 @@ TEST(Averagers, two_levels_equal_one_where_their_periods_agree_with_unequal_node
     }
     EXPECT_LE(distance(flat.values(0), levels.values(0)), kTolerance);
   });
+}
+
+// Whatever the buckets: four ranks of one worker, and three workers of two.
+TEST(Averagers, gradients_in_buckets_are_the_same_sums_to_the_bit) {
+  const auto trained = [](int workers, int local, const char* megabytes) {
+    std::vector<Values> values(static_cast<std::size_t>(workers));
+    std::int64_t collectives = 0;
+    run_ranks(workers, [&](Communicator& communicator) {
+      Ranks ranks(local, {{"average", "step"}, {"gradient-bucket", megabytes}}, &communicator);
+      for (int step = 0; step < 8; ++step) ranks.averager().step(step);
+      const auto weights = [&](std::size_t r) {  // statistics are each rank's own
+        Values all = ranks.values(r);
+        all.resize(ranks.layout().trainable_elements);
+        return all;
+      };
+      EXPECT_EQ(weights(0), weights(static_cast<std::size_t>(local) - 1));
+      values[static_cast<std::size_t>(communicator.rank())] = weights(0);
+      if (communicator.rank() == 0) collectives = ranks.averager().cost().collectives;
+    });
+    EXPECT_EQ(std::ranges::count(values, values.front()), workers);
+    return std::pair(values.front(), collectives);
+  };
+  for (const auto& [workers, local] : {std::pair{1, 4}, {3, 2}, {2, 1}}) {
+    const auto [whole, once_a_step] = trained(workers, local, "0");
+    EXPECT_EQ(once_a_step, 8);
+    for (const char* megabytes : {"0.000001", "0.002"}) {
+      const auto [in_buckets, collectives] = trained(workers, local, megabytes);
+      EXPECT_EQ(in_buckets, whole) << workers << " workers, buckets of " << megabytes << " MB";
+      EXPECT_GT(collectives, 8) << megabytes;
+    }
+  }
 }
 
 TEST(Averagers, moments_stay_are_averaged_or_start_anew) {

@@ -37,8 +37,8 @@ class Program {
   // Each enqueues on the backend; after bind.
   void refresh_weight_copies();
   void forward();
-  // Told after each operation whose weight gradients are complete.
-  using GradientReady = std::function<void(const LoweredOperation&)>;
+  // Told the number of each operation of the pass, once its weight gradients are complete.
+  using GradientReady = std::function<void(int operation)>;
   void backward(const GradientReady& ready = {});
 
   int batch() const { return batch_; }

@@ -13,6 +13,8 @@ namespace {
 float* weights_of(LocalRank& rank) { return rank.weights.data(); }
 float* gradients_of(LocalRank& rank) { return rank.step.gradients(); }
 
+constexpr double kMegabyte = 1e6;
+
 std::optional<AveragingPolicy> node_policy_of(const RunConfig& config) {
   if (config.averaging.node.empty()) return std::nullopt;
   return AveragingPolicy::parse(config.averaging.node);
@@ -61,6 +63,10 @@ Averager::Averager(Backend& backend, Communicator& communicator, const RunConfig
       squares_(world_.size),
       averaged_(backend, layout_, "averaged weights") {
   check(config, policy_);
+  if (policy_.ever_averages_gradients() && world_.size > 1) {
+    gradients_.emplace(backend, world_);
+    ranks.front()->step.exchange_gradients(*gradients_, static_cast<std::size_t>(config.averaging.bucket * kMegabyte));
+  }
   if (node_policy_) nodes_ = node_groups(communicator, ranks, config.averaging.node_size);
   const std::size_t bytes = layout_.communicated_elements * sizeof(float);
   if (config.averaging.delay > 0 && world_.size > 1) {
@@ -91,7 +97,7 @@ void Averager::step(std::int64_t step, const std::function<void()>& before_avera
   const Exchange exchange = policy_.at(policy_step(step, ++since_average_));
   const bool is_node_due =
       node_policy_ && node_policy_->at(policy_step(step, ++since_node_average_)) != Exchange::nothing;
-  take_steps(ranks_.front()->plan.variant(step), exchange == Exchange::gradients);
+  take_steps(ranks_.front()->plan.variant(step));
   if (before_average) before_average();
   finish_late_average();
   if (exchange == Exchange::weights) {
@@ -104,13 +110,14 @@ void Averager::step(std::int64_t step, const std::function<void()>& before_avera
   update_moving_averages(step);
 }
 
-void Averager::take_steps(const StepVariant& variant, bool averages_gradients) {
-  if (!averages_gradients || world_.size == 1) {
+// The first rank's step exchanges the gradients of all; so it comes last up to there.
+void Averager::take_steps(const StepVariant& variant) {
+  if (!gradients_ || ranks_.size() == 1) {
     for (const auto& rank : ranks_) rank->step.run(variant);
     return;
   }
-  for (const auto& rank : ranks_) rank->step.run_gradients(variant);
-  average(backend_, world_, gradients_of, layout_.trainable_elements);
+  for (std::size_t r = ranks_.size(); r-- > 0;) ranks_[r]->step.run_gradients(variant);
+  share_first(backend_, world_, gradients_of, layout_.trainable_elements);
   for (const auto& rank : ranks_) rank->step.run_update(variant);
 }
 

@@ -78,6 +78,7 @@ void TrainStep::prepare(const std::vector<StepVariant>& variants) {
         std::make_unique<Program>(backend_, std::move(lowered), model_.layout, variant.batch, Mode::train);
     prepared.optimizer = std::make_unique<Optimizer>(backend_, update_specs(model_.layout, config_, frozen));
     prepared.weight_copies = backend_.allocate(prepared.program->weight_copy_bytes(), "compute copies of the weights");
+    plan_exchange(prepared);
     activation_bytes = std::max(activation_bytes, prepared.program->activation_bytes());
     update_bytes = std::max(update_bytes, prepared.optimizer->workspace_bytes());
   }
@@ -100,6 +101,18 @@ void TrainStep::prepare(const std::vector<StepVariant>& variants) {
                             .order = source_.order});
   }
   forget_recordings();
+}
+
+void TrainStep::exchange_gradients(GradientExchange& exchange, std::size_t least_bucket_bytes) {
+  exchange_ = &exchange;
+  least_bucket_bytes_ = least_bucket_bytes;
+  for (auto& [variant, prepared] : prepared_) plan_exchange(prepared);
+  forget_recordings();
+}
+
+void TrainStep::plan_exchange(Prepared& prepared) const {
+  if (exchange_ == nullptr) return;
+  prepared.buckets = gradient_buckets(model_.layout, prepared.program->network(), least_bucket_bytes_);
 }
 
 // They hold the addresses that were bound.
@@ -150,7 +163,24 @@ void TrainStep::enqueue_gradients(Prepared& prepared) {
                                   .gradient = program.logits_gradient(),
                                   .sums = &control->sums,
                                   .row = &control->row});
-  program.backward();
+  enqueue_backward(prepared);
+}
+
+// Every bucket but the last leaves as soon as it is complete.
+void TrainStep::enqueue_backward(Prepared& prepared) {
+  const std::vector<GradientBucket>& buckets = prepared.buckets;
+  if (buckets.empty()) {
+    prepared.program->backward();
+    return;
+  }
+  const std::size_t last = buckets.size() - 1;
+  std::size_t begun = 0;
+  const auto begin_completed = [&](int operation) {
+    for (; begun < last && buckets[begun].operation >= operation; ++begun) exchange_->begin(buckets[begun]);
+  };
+  prepared.program->backward(std::ref(begin_completed));  // by reference: a copy would need memory in every step
+  begin_completed(0);                                     // where no operation takes part in the pass
+  exchange_->finish(buckets[last]);
 }
 
 void TrainStep::enqueue_update(Prepared& prepared) {
