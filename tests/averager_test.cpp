@@ -193,10 +193,10 @@ TEST(Averagers, moments_stay_are_averaged_or_start_anew) {
     return Values(data, data + ranks.layout().trainable_elements);
   };
   const auto first_moments = [&](Ranks& ranks, std::size_t r) {
-    return moments(ranks, ranks.rank(r).step.moments().first());
+    return moments(ranks, ranks.rank(r).weights.first_moment());
   };
   const auto second_moments = [&](Ranks& ranks, std::size_t r) {
-    return moments(ranks, ranks.rank(r).step.moments().second());
+    return moments(ranks, ranks.rank(r).weights.second_moment());
   };
   const auto after = [](Ranks& ranks, bool averages) {
     for (int step = 0; step < 2; ++step) averages ? ranks.averager().step(step) : ranks.step_alone(step);
@@ -207,6 +207,7 @@ TEST(Averagers, moments_stay_are_averaged_or_start_anew) {
   after(apart, false);
   for (Ranks* ranks : {&local, &averaged, &reset}) after(*ranks, true);
   const Values own = first_moments(apart, 0), other = first_moments(apart, 1);
+  EXPECT_EQ(averaged.averager().cost().collectives, 1) << "moments travel with the weights";
   EXPECT_EQ(first_moments(local, 0), own);
   EXPECT_EQ(first_moments(local, 1), other);
   Values mean = own;
@@ -216,6 +217,13 @@ TEST(Averagers, moments_stay_are_averaged_or_start_anew) {
     EXPECT_EQ(first_moments(reset, r), Values(mean.size(), 0.0));
     EXPECT_EQ(second_moments(reset, r), second_moments(apart, r));  // Adam's correction has no beginning to go back to
     EXPECT_EQ(second_moments(averaged, 0), second_moments(averaged, r));
+  }
+  Ranks late(2, {{"average", "every:2"}, {"moments", "average"}, {"average-delay", "1"}});
+  for (int step = 0; step < 3; ++step) {
+    late.averager().step(step);
+    const bool are_equal = step == 2;
+    EXPECT_EQ(first_moments(late, 0) == first_moments(late, 1), are_equal);
+    EXPECT_EQ(second_moments(late, 0) == second_moments(late, 1), are_equal);
   }
 }
 

@@ -45,7 +45,7 @@ class Averager {
   void take_steps(const StepVariant& variant);
   void average_world(std::int64_t step);
   void average_nodes();
-  void average_moments();
+  void reset_moments();
   double mean_square_of_weights();
   void start_late_average();
   void finish_late_average();

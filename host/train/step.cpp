@@ -57,10 +57,11 @@ TrainStep::TrainStep(Backend& backend, const Model& model, const RunConfig& conf
       weights_(weights),
       source_(source),
       image_(image),
-      moments_(backend, model.layout, config),
       gradients_(backend.allocate(model.layout.trainable_elements * sizeof(float), "gradients", Communicated::yes)),
       pixels_(backend, pixels),
       control_(backend.allocate(sizeof(StepControl), "step control")) {
+  CONVOY_CHECK(weights.moments() >= moments_needed(model.layout, config), "weights with {} moments, {} needed",
+               weights.moments(), moments_needed(model.layout, config));
   const StepControl initial;
   backend_.upload(control_.data(), &initial, sizeof initial);
 }
@@ -192,8 +193,8 @@ void TrainStep::enqueue_update(Prepared& prepared) {
   }
   prepared.optimizer->enqueue({.weights = weights_.data(),
                                .gradients = gradients_.floats(),
-                               .first_moment = moments_.first(),
-                               .second_moment = moments_.second(),
+                               .first_moment = weights_.first_moment(),
+                               .second_moment = weights_.second_moment(),
                                .gradient_factor = clips ? &control->clip_factor : nullptr,
                                .workspace = update_workspace_.data(),
                                .row = &control->row});

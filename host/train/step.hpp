@@ -59,7 +59,8 @@ struct StepVariant {
 
 class TrainStep {
  public:
-  // `source` and the pixel scale (device memory) stay where they are for the life of the step; `image` is the data's.
+  // `weights` come with the moments that the configuration needs. `source` and the pixel scale (device memory) stay
+  // where they are for the life of the step; `image` is the data's.
   TrainStep(Backend& backend, const Model& model, const RunConfig& config, Weights& weights, BatchSource source,
             const Extent& image, const PixelScale& pixels);
 
@@ -77,7 +78,6 @@ class TrainStep {
   void run_update(const StepVariant& variant);
 
   LossSums take_sums();  // since the last call; waits
-  const Moments& moments() const { return moments_; }
   const Program& program(const StepVariant& variant) const;
   float* gradients() const { return gradients_.floats(); }
 
@@ -104,7 +104,6 @@ class TrainStep {
   Weights& weights_;
   BatchSource source_;
   Extent image_;
-  Moments moments_;
   Arena gradients_, activations_, update_workspace_;
   DevicePixels pixels_;
   Arena rows_;     // StepRow []
