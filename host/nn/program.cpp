@@ -190,7 +190,10 @@ void Program::refresh_weight_copies() {
 }
 
 void Program::forward() {
-  for (Node& node : nodes_) node.operation->forward(node.forward);
+  for (Node& node : nodes_) {
+    node.operation->forward(node.forward);
+    on_progress_();
+  }
 }
 
 void Program::backward(const GradientReady& ready) {
@@ -204,6 +207,7 @@ void Program::backward(const GradientReady& ready) {
     for (const Node::Sum& sum : node.sums) {
       backend_.add_gradient(batch_, network_.tensors[sum.tensor].extent, sum.total, sum.part);
     }
+    on_progress_();
   }
 }
 

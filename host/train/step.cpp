@@ -77,6 +77,7 @@ void TrainStep::prepare(const std::vector<StepVariant>& variants) {
               {.mode = Mode::train, .frozen = frozen, .normalisation_group = config_.norm_group_size});
     prepared.program =
         std::make_unique<Program>(backend_, std::move(lowered), model_.layout, variant.batch, Mode::train);
+    prepared.program->on_progress(on_progress_);
     prepared.optimizer = std::make_unique<Optimizer>(backend_, update_specs(model_.layout, config_, frozen));
     prepared.weight_copies = backend_.allocate(prepared.program->weight_copy_bytes(), "compute copies of the weights");
     plan_exchange(prepared);
@@ -154,6 +155,7 @@ void TrainStep::enqueue_gradients(Prepared& prepared) {
                           .view = {},
                           .output = program.input(),
                           .row = &control->row});
+  on_progress_();
   program.forward();
   backend_.softmax_cross_entropy({.logits = program.logits(),
                                   .source = source_,
@@ -198,6 +200,7 @@ void TrainStep::enqueue_update(Prepared& prepared) {
                                .gradient_factor = clips ? &control->clip_factor : nullptr,
                                .workspace = update_workspace_.data(),
                                .row = &control->row});
+  on_progress_();
 }
 
 TrainStep::Prepared& TrainStep::prepared_for(const StepVariant& variant) {

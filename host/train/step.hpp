@@ -67,6 +67,10 @@ class TrainStep {
   // Plans and records; before the first step, for every variant that will occur.
   void prepare(const std::vector<StepVariant>& variants);
 
+  // Called after each part of every step to come, for whoever watches the progress; before `prepare`. A device that
+  // replays what was recorded calls only while it records.
+  void on_progress(std::function<void()> call) { on_progress_ = std::move(call); }
+
   // From now on gradients pass through `exchange`, which outlives the steps, on their way to the update.
   void exchange_gradients(GradientExchange& exchange, std::size_t least_bucket_bytes);
 
@@ -110,6 +114,7 @@ class TrainStep {
   Arena control_;  // see step.cpp
   std::map<StepVariant, Prepared> prepared_;
   GradientExchange* exchange_ = nullptr;
+  std::function<void()> on_progress_ = [] {};
   std::size_t least_bucket_bytes_ = 0;
   std::set<int> frozen_groups_;  // of the last step
 };
