@@ -1,8 +1,40 @@
-#include "convoy/error.hpp"
+// Adam and AdamW, with PyTorch's or Keras' place for epsilon, as convoy/update.hpp states them.
+#include "kernels/update.hpp"
 #include "operations.hpp"
+#include "update_table.hpp"
 
 namespace convoy::cuda {
+namespace {
 
-std::unique_ptr<Update> plan_adam(const AdamSpec&, const Context&) { fail("adam: to be written"); }
+float complement(float beta) { return static_cast<float>(1 - static_cast<double>(beta)); }
+
+class Adam final : public Update {
+ public:
+  Adam(const AdamSpec& spec, const Context& context)
+      : table_(spec.ranges, context),
+        settings_{.beta1 = spec.beta1,
+                  .one_minus_beta1 = complement(spec.beta1),
+                  .beta2 = spec.beta2,
+                  .one_minus_beta2 = complement(spec.beta2),
+                  .epsilon = spec.epsilon,
+                  .decoupled = spec.decoupled,
+                  .keras_epsilon = spec.keras_epsilon},
+        stream_(context.stream) {}
+
+  void enqueue(const UpdateOperands& operands) override {
+    update_adam(table_.blocks(), table_.count(), settings_, operands, stream_);
+  }
+
+ private:
+  UpdateTable table_;
+  AdamSettings settings_;
+  cudaStream_t stream_;
+};
+
+}  // namespace
+
+std::unique_ptr<Update> plan_adam(const AdamSpec& spec, const Context& context) {
+  return std::make_unique<Adam>(spec, context);
+}
 
 }  // namespace convoy::cuda

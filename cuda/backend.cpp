@@ -8,11 +8,11 @@
 #include <utility>
 #include <vector>
 
-#include "arena.hpp"
 #include "check.hpp"
 #include "context.hpp"
 #include "convoy/error.hpp"
 #include "handles.hpp"
+#include "kernels/arena.hpp"
 #include "kernels/convert.hpp"
 #include "kernels/input.hpp"
 #include "kernels/loss.hpp"
@@ -75,28 +75,28 @@ class CudaBackend final : public Backend {
     cuda::softmax_cross_entropy(args, context_.compute, scratch(), stream_.get());
   }
   void accumulate_logits(const float* logits, float weight, bool first, std::size_t count, float* sum) override {
-    cuda::accumulate_logits(logits, weight, first, count, sum, context_);
+    cuda::accumulate_logits(logits, weight, first, count, sum, stream_.get());
   }
   void add_gradient(int batch, const Extent& extent, void* a, const void* b) override {
-    cuda::add_gradient(static_cast<std::size_t>(batch * extent.elements()), a, b, context_);
+    cuda::add_gradient(static_cast<std::size_t>(batch * extent.elements()), context_.compute, a, b, stream_.get());
   }
   void add_scaled(float* a, float factor, const float* b, std::size_t count) override {
-    cuda::add_scaled(a, factor, b, count, context_);
+    cuda::add_scaled(a, factor, b, count, stream_.get());
   }
-  void scale(float* a, float factor, std::size_t count) override { cuda::scale(a, factor, count, context_); }
+  void scale(float* a, float factor, std::size_t count) override { cuda::scale(a, factor, count, stream_.get()); }
   double sum_of_squares(const float* values, std::size_t count) override {
-    cuda::sum_of_squares(values, count, reductions_.data(), context_);
+    cuda::sum_of_squares(values, count, scratch(), stream_.get());
     return reduced<double>();
   }
   void clip_factor(const float* gradients, std::size_t count, float limit, float* factor, float* norm) override {
-    cuda::clip_factor(gradients, count, limit, factor, norm, reductions_.data(), context_);
+    cuda::clip_factor(gradients, count, limit, factor, norm, scratch(), stream_.get());
   }
   std::uint64_t checksum(const void* device, std::size_t bytes) override {
-    cuda::checksum(device, bytes, reductions_.data(), context_);
+    cuda::checksum(device, bytes, scratch(), stream_.get());
     return reduced<std::uint64_t>();
   }
   std::int64_t first_not_finite(const float* values, std::size_t count) override {
-    cuda::first_not_finite(values, count, reductions_.data(), context_);
+    cuda::first_not_finite(values, count, scratch(), stream_.get());
     return reduced<std::int64_t>();
   }
 

@@ -1,5 +1,5 @@
-// Arithmetic over whole arenas: norms, clipping, the finite check, sums of gradients and logits, on every instruction
-// set and number of threads.
+// Arithmetic over whole arenas: norms, clipping, the finite check, checksums, sums of gradients and logits, on every
+// backend, and on the CPU with every instruction set and number of threads.
 #include "cpu/arena.hpp"
 
 #include <gtest/gtest.h>
@@ -8,14 +8,34 @@
 #include <cmath>
 #include <limits>
 
+#include "convoy/checksum.hpp"
 #include "convoy/philox.hpp"
 #include "support/cpu_contexts.hpp"
+#include "support/guarded_buffer.hpp"
+#include "support/operation_fixture.hpp"
+#include "support/rounding.hpp"
 
 namespace convoy {
 namespace {
 
+using test::BackendCase;
 using test::cpu_context;
 using test::cpu_contexts;
+using test::from_device;
+using test::GuardedBuffer;
+using test::on_device;
+using test::rounded;
+
+const BackendCase kBackends[] = {
+    {"cpu", Precision::fp32, 1e-13, "fp64 sums of parts of up to 600,000 squares"},
+    {"cpu", Precision::bf16, 1e-13, "arenas are fp32 whatever the compute type"},
+    {"cuda", Precision::fp32, 1e-13, "fp64 sums of parts of up to 600,000 squares"},
+    {"cuda", Precision::bf16, 1e-13, "arenas are fp32 whatever the compute type"},
+    {"cuda", Precision::fp16, 1e-13, "arenas are fp32 whatever the compute type"},
+};
+
+// Below, at and above whole packs of 4 and 8, one block's and all blocks' share.
+constexpr std::size_t kCounts[] = {1, 3, 4, 7, 8, 257, 1023, 100003, 2200001};
 
 std::vector<float> random_values(std::size_t count, float spread = 1) {
   std::vector<float> values(count);
@@ -25,83 +45,191 @@ std::vector<float> random_values(std::size_t count, float spread = 1) {
   return values;
 }
 
-TEST(Arenas, the_sum_of_squares_is_equal_to_the_bit_everywhere_and_right) {
+class Arenas : public test::OnBackend {
+ protected:
+  struct Clipped {
+    float factor, norm;
+  };
+  Clipped clip(const std::vector<float>& gradients, float limit) {
+    const GuardedBuffer device = on_device(*backend, gradients, "gradients");
+    const GuardedBuffer result(*backend, sizeof(Clipped), "factor and norm");
+    backend->clip_factor(device.as<float>(), gradients.size(), limit, result.as<float>(), result.as<float>() + 1);
+    result.expect_guards_intact();
+    return from_device<Clipped>(*backend, result)[0];
+  }
+};
+INSTANTIATE_TEST_SUITE_P(Backends, Arenas, testing::ValuesIn(kBackends), test::case_name);
+
+TEST_P(Arenas, the_sum_of_squares_is_right_and_equal_to_the_bit_each_time_and_anywhere) {
+  for (const std::size_t count :
+       {std::size_t{0}, std::size_t{1}, std::size_t{5}, std::size_t{100003}, std::size_t{600001}}) {
+    const std::vector<float> values = random_values(count, 3);
+    long double expected = 0;
+    for (float value : values) expected += static_cast<long double>(value) * value;
+    // Once more where nothing lies at a multiple of 16 bytes.
+    const GuardedBuffer device = on_device(*backend, values, "values");
+    std::vector<float> shifted = values;
+    shifted.insert(shifted.begin(), 1e30F);
+    const GuardedBuffer elsewhere = on_device(*backend, shifted, "values");
+    const double first = backend->sum_of_squares(device.as<float>(), count);
+    EXPECT_NEAR(first, static_cast<double>(expected), static_cast<double>(expected) * GetParam().tolerance);
+    for (int again = 0; again < 3; ++again) {
+      EXPECT_EQ(backend->sum_of_squares(device.as<float>(), count), first) << count;
+      EXPECT_EQ(backend->sum_of_squares(elsewhere.as<float>() + 1, count), first) << count;
+    }
+  }
+}
+
+TEST_P(Arenas, clipping_scales_only_gradients_longer_than_the_limit) {
+  const std::vector<float> gradients = {3, 0, 4};
+  EXPECT_EQ(clip(gradients, 2.0F).norm, 5.0F);
+  EXPECT_EQ(clip(gradients, 2.0F).factor, 0.4F);
+  EXPECT_EQ(clip(gradients, 5.0F).factor, 1.0F);
+  EXPECT_EQ(clip({0, 0}, 1.0F).factor, 1.0F);
+}
+
+TEST_P(Arenas, a_norm_beyond_fp32s_squares_does_not_overflow) {
+  const Clipped clipped = clip({3e30F, 4e30F}, 1.0F);
+  EXPECT_FLOAT_EQ(clipped.norm, 5e30F);
+  EXPECT_FLOAT_EQ(clipped.factor, 2e-31F);
+}
+
+TEST_P(Arenas, gradients_that_are_not_numbers_are_left_for_the_finite_check) {
+  const Clipped clipped = clip({1, std::numeric_limits<float>::quiet_NaN(), 2}, 1.0F);
+  EXPECT_TRUE(std::isnan(clipped.norm));
+  EXPECT_EQ(clipped.factor, 1.0F);
+}
+
+TEST_P(Arenas, the_first_value_that_is_not_finite_is_found_wherever_it_lies) {
+  std::vector<float> values = random_values(50001);
+  values[7] = std::numeric_limits<float>::max();
+  values[8] = std::numeric_limits<float>::denorm_min();
+  const GuardedBuffer device = on_device(*backend, values, "values");
+  const auto first = [&](std::size_t count) { return backend->first_not_finite(device.as<float>(), count); };
+  EXPECT_EQ(first(values.size()), -1);
+  EXPECT_EQ(first(0), -1);
+  const auto put = [&](std::size_t where, float value) {
+    backend->upload(device.as<float>() + where, &value, sizeof value);
+    backend->wait();
+  };
+  for (std::size_t where : {0, 1, 31, 782, 30000, 50000}) {
+    for (float bad : {std::numeric_limits<float>::quiet_NaN(), -std::numeric_limits<float>::infinity()}) {
+      put(values.size() - 1, bad);
+      put(where, bad);
+      EXPECT_EQ(first(values.size()), static_cast<std::int64_t>(where));
+      put(values.size() - 1, values.back());
+      put(where, values[where]);
+    }
+  }
+}
+
+TEST_P(Arenas, checksums_are_the_definitions) {
+  for (std::size_t bytes : {0, 1, 3, 4, 15, 16, 63, 64, 4097, 100003, 2400002}) {
+    const std::vector<float> values = random_values(bytes / 4 + 1);
+    const GuardedBuffer device = on_device(*backend, values, "values");
+    EXPECT_EQ(backend->checksum(device.data(), bytes), checksum(values.data(), bytes)) << bytes << " bytes";
+    if (bytes >= 4) {
+      EXPECT_EQ(backend->checksum(device.as<float>() + 1, bytes - 4), checksum(values.data() + 1, bytes - 4)) << bytes;
+    }
+  }
+}
+
+TEST_P(Arenas, gradients_add_in_fp32_with_one_rounding_to_the_compute_type) {
+  const DType type = backend->compute_type();
+  for (const auto& [batch, extent] :
+       {std::pair{3, Extent{5, 7, 24}}, {1, Extent{1, 1, 3}}, {1, Extent{1, 1, 257}}, {2, Extent{3, 3, 7}}}) {
+    const auto count = static_cast<std::size_t>(batch * extent.elements());
+    std::vector<float> a = random_values(count, 2), b = random_values(count + 1, 5);
+    b.erase(b.begin());  // other values than those of a
+    const std::size_t bytes = backend->activation_bytes(batch, extent);
+    const GuardedBuffer device_a(*backend, bytes, "a"), device_b(*backend, bytes, "b");
+    for (float& value : a) value = rounded(value, type);
+    for (float& value : b) value = rounded(value, type);
+    a[1] = std::numeric_limits<float>::quiet_NaN();
+    backend->pack_activation(batch, extent, a.data(), device_a.data());
+    backend->pack_activation(batch, extent, b.data(), device_b.data());
+    backend->add_gradient(batch, extent, device_a.data(), device_b.data());
+    std::vector<float> sum(count);
+    backend->unpack_activation(batch, extent, device_a.data(), sum.data());
+    EXPECT_TRUE(std::isnan(sum[1]));
+    for (std::size_t i = 2; i < count; ++i) ASSERT_EQ(sum[i], rounded(a[i] + b[i], type)) << i;
+    device_a.expect_guards_intact();
+  }
+}
+
+TEST_P(Arenas, arenas_are_scaled_and_added_with_the_roundings_of_fp32) {
+  for (const std::size_t count : kCounts) {
+    const std::vector<float> a = random_values(count), b = random_values(count + 1, 3);
+    const GuardedBuffer device_a = on_device(*backend, a, "a"), device_b = on_device(*backend, b, "b");
+    for (const std::size_t shift : {0, 1}) {
+      backend->upload(device_a.data(), a.data(), device_a.bytes());
+      backend->add_scaled(device_a.as<float>(), 0.3F, device_b.as<float>() + shift, count);
+      std::vector<float> sum = from_device<float>(*backend, device_a);
+      for (std::size_t i = 0; i < count; ++i) ASSERT_EQ(sum[i], a[i] + 0.3F * b[i + shift]) << i << " of " << count;
+      backend->scale(device_a.as<float>(), 0.7F, count);
+      const std::vector<float> scaled = from_device<float>(*backend, device_a);
+      for (std::size_t i = 0; i < count; ++i) ASSERT_EQ(scaled[i], 0.7F * sum[i]) << i << " of " << count;
+    }
+    device_a.expect_guards_intact();
+  }
+}
+
+TEST_P(Arenas, logits_of_views_accumulate_with_their_weights) {
+  const std::vector<float> one = random_values(40003), two = random_values(40003, 3);
+  const GuardedBuffer device_one = on_device(*backend, one, "one"), device_two = on_device(*backend, two, "two");
+  const GuardedBuffer sums(*backend, device_one.bytes(), "sums");  // not numbers before the first view
+  backend->accumulate_logits(device_one.as<float>(), 0.5F, true, one.size(), sums.as<float>());
+  backend->accumulate_logits(device_two.as<float>(), 0.25F, false, two.size(), sums.as<float>());
+  const std::vector<float> sum = from_device<float>(*backend, sums);
+  for (std::size_t i = 0; i < one.size(); ++i) ASSERT_EQ(sum[i], 0.5F * one[i] + 0.25F * two[i]);
+  sums.expect_guards_intact();
+}
+
+TEST(ArenasOfTheCpu, the_sum_of_squares_is_equal_to_the_bit_on_every_isa_and_thread_count) {
   const std::vector<float> values = random_values(100003, 3);
-  long double expected = 0;
-  for (float value : values) expected += static_cast<long double>(value) * value;
   const double first =
       cpu::sum_of_squares(values.data(), values.size(), cpu_context(cpu::runnable_kernels().front(), 1));
-  EXPECT_NEAR(first, static_cast<double>(expected), static_cast<double>(expected) * 1e-13);
   for (const auto& [name, context] : cpu_contexts()) {
     EXPECT_EQ(cpu::sum_of_squares(values.data(), values.size(), context), first) << name;
   }
 }
 
-TEST(Arenas, clipping_scales_only_gradients_longer_than_the_limit) {
-  const std::vector<float> gradients = {3, 0, 4};
-  const cpu::Context context = cpu_context(cpu::select_kernels(), 2);
-  float factor = 0, norm = 0;
-  cpu::clip_factor(gradients.data(), 3, 2.0F, &factor, &norm, context);
-  EXPECT_EQ(norm, 5.0F);
-  EXPECT_EQ(factor, 0.4F);
-  cpu::clip_factor(gradients.data(), 3, 5.0F, &factor, &norm, context);
-  EXPECT_EQ(factor, 1.0F);
-}
-
-TEST(Arenas, a_norm_beyond_fp32s_squares_does_not_overflow) {
-  const std::vector<float> gradients = {3e30F, 4e30F};
-  float factor = 0, norm = 0;
-  cpu::clip_factor(gradients.data(), 2, 1.0F, &factor, &norm, cpu_context(cpu::select_kernels(), 1));
-  EXPECT_FLOAT_EQ(norm, 5e30F);
-  EXPECT_FLOAT_EQ(factor, 2e-31F);
-}
-
-TEST(Arenas, the_first_value_that_is_not_finite_is_found_wherever_it_lies) {
+TEST(ArenasOfTheCpu, every_isa_and_thread_count_finds_the_first_value_that_is_not_finite) {
   std::vector<float> values = random_values(50001);
-  values[7] = std::numeric_limits<float>::max();
-  values[8] = std::numeric_limits<float>::denorm_min();
   for (const auto& [name, context] : cpu_contexts()) {
     EXPECT_EQ(cpu::first_not_finite(values.data(), values.size(), context), -1) << name;
-    EXPECT_EQ(cpu::first_not_finite(values.data(), 0, context), -1) << name;
     for (std::size_t where : {0, 1, 31, 782, 30000, 50000}) {
-      for (float bad : {std::numeric_limits<float>::quiet_NaN(), -std::numeric_limits<float>::infinity()}) {
-        std::vector<float> spoilt = values;
-        spoilt[where] = bad;
-        spoilt.back() = bad;
-        EXPECT_EQ(cpu::first_not_finite(spoilt.data(), spoilt.size(), context), static_cast<std::int64_t>(where))
-            << name;
-      }
+      std::vector<float> spoilt = values;
+      spoilt[where] = spoilt.back() = std::numeric_limits<float>::quiet_NaN();
+      EXPECT_EQ(cpu::first_not_finite(spoilt.data(), spoilt.size(), context), static_cast<std::int64_t>(where)) << name;
     }
   }
 }
 
-TEST(Arenas, gradients_add_in_fp32_and_in_bf16_with_one_rounding) {
+TEST(ArenasOfTheCpu, every_isa_and_thread_count_adds_gradients_with_one_rounding) {
   const Extent extent{5, 7, 24};
   const std::vector<float> a = random_values(3 * 5 * 7 * 24, 2), b = random_values(3 * 5 * 7 * 24, 5);
   const auto top = [](float value) { return static_cast<std::uint16_t>(std::bit_cast<std::uint32_t>(value) >> 16); };
   const auto widen = [](std::uint16_t v) { return std::bit_cast<float>(static_cast<std::uint32_t>(v) << 16); };
-  for (const cpu::Kernels& kernels : cpu::runnable_kernels()) {
+  for (const auto& [name, context] : cpu_contexts()) {
     std::vector<float> sum = a;
-    cpu::add_gradient(3, extent, sum.data(), b.data(), cpu_context(kernels, 2));
-    for (std::size_t i = 0; i < a.size(); ++i) ASSERT_EQ(sum[i], a[i] + b[i]) << kernels.isa;
-
-    std::vector<std::uint16_t> narrow_a, narrow_b;
+    cpu::add_gradient(3, extent, sum.data(), b.data(), context);
+    for (std::size_t i = 0; i < a.size(); ++i) ASSERT_EQ(sum[i], a[i] + b[i]) << name;
+  }
+  for (const auto& [name, context] : cpu_contexts(DType::bf16)) {
+    std::vector<std::uint16_t> sum, narrow_b;
     for (std::size_t i = 0; i < a.size(); ++i) {
-      narrow_a.push_back(top(a[i]));
+      sum.push_back(top(a[i]));
       narrow_b.push_back(top(b[i]));
     }
-    narrow_a[1] = top(std::numeric_limits<float>::quiet_NaN());
-    std::vector<std::uint16_t> narrow_sum = narrow_a;
-    cpu::add_gradient(3, extent, narrow_sum.data(), narrow_b.data(), cpu_context(kernels, 2, DType::bf16));
-    EXPECT_TRUE(std::isnan(widen(narrow_sum[1]))) << kernels.isa;
-    for (std::size_t i = 2; i < a.size(); ++i) {
-      const float exact = widen(narrow_a[i]) + widen(narrow_b[i]);
-      ASSERT_LE(std::abs(widen(narrow_sum[i]) - exact), std::abs(exact) * 0x1p-8F) << kernels.isa << " " << i;
+    cpu::add_gradient(3, extent, sum.data(), narrow_b.data(), context);
+    for (std::size_t i = 0; i < a.size(); ++i) {
+      ASSERT_EQ(widen(sum[i]), rounded(widen(top(a[i])) + widen(top(b[i])), DType::bf16)) << name << " " << i;
     }
   }
 }
 
-TEST(Arenas, logits_of_views_accumulate_with_their_weights) {
+TEST(ArenasOfTheCpu, every_isa_and_thread_count_accumulates_logits_alike) {
   const std::vector<float> one = random_values(40000), two = random_values(40000, 3);
   for (const auto& [name, context] : cpu_contexts()) {
     std::vector<float> sum(one.size(), std::numeric_limits<float>::quiet_NaN());

@@ -4,6 +4,7 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
 #include <functional>
 #include <memory>
@@ -156,15 +157,46 @@ TEST(Averagers, two_levels_equal_one_where_their_periods_agree_with_unequal_node
   });
 }
 
+// Whatever the buckets: four ranks of one worker, and three workers of two.
+TEST(Averagers, gradients_in_buckets_are_the_same_sums_to_the_bit) {
+  const auto trained = [](int workers, int local, const char* megabytes) {
+    std::vector<Values> values(static_cast<std::size_t>(workers));
+    std::int64_t collectives = 0;
+    run_ranks(workers, [&](Communicator& communicator) {
+      Ranks ranks(local, {{"average", "step"}, {"gradient-bucket", megabytes}}, &communicator);
+      for (int step = 0; step < 8; ++step) ranks.averager().step(step);
+      const auto weights = [&](std::size_t r) {  // statistics are each rank's own
+        Values all = ranks.values(r);
+        all.resize(ranks.layout().trainable_elements);
+        return all;
+      };
+      EXPECT_EQ(weights(0), weights(static_cast<std::size_t>(local) - 1));
+      values[static_cast<std::size_t>(communicator.rank())] = weights(0);
+      if (communicator.rank() == 0) collectives = ranks.averager().cost().collectives;
+    });
+    EXPECT_EQ(std::ranges::count(values, values.front()), workers);
+    return std::pair(values.front(), collectives);
+  };
+  for (const auto& [workers, local] : {std::pair{1, 4}, {3, 2}, {2, 1}}) {
+    const auto [whole, once_a_step] = trained(workers, local, "0");
+    EXPECT_EQ(once_a_step, 8);
+    for (const char* megabytes : {"0.000001", "0.002"}) {
+      const auto [in_buckets, collectives] = trained(workers, local, megabytes);
+      EXPECT_EQ(in_buckets, whole) << workers << " workers, buckets of " << megabytes << " MB";
+      EXPECT_GT(collectives, 8) << megabytes;
+    }
+  }
+}
+
 TEST(Averagers, moments_stay_are_averaged_or_start_anew) {
   const auto moments = [](Ranks& ranks, const float* data) {
     return Values(data, data + ranks.layout().trainable_elements);
   };
   const auto first_moments = [&](Ranks& ranks, std::size_t r) {
-    return moments(ranks, ranks.rank(r).step.moments().first());
+    return moments(ranks, ranks.rank(r).weights.first_moment());
   };
   const auto second_moments = [&](Ranks& ranks, std::size_t r) {
-    return moments(ranks, ranks.rank(r).step.moments().second());
+    return moments(ranks, ranks.rank(r).weights.second_moment());
   };
   const auto after = [](Ranks& ranks, bool averages) {
     for (int step = 0; step < 2; ++step) averages ? ranks.averager().step(step) : ranks.step_alone(step);
@@ -175,6 +207,7 @@ TEST(Averagers, moments_stay_are_averaged_or_start_anew) {
   after(apart, false);
   for (Ranks* ranks : {&local, &averaged, &reset}) after(*ranks, true);
   const Values own = first_moments(apart, 0), other = first_moments(apart, 1);
+  EXPECT_EQ(averaged.averager().cost().collectives, 1) << "moments travel with the weights";
   EXPECT_EQ(first_moments(local, 0), own);
   EXPECT_EQ(first_moments(local, 1), other);
   Values mean = own;
@@ -184,6 +217,13 @@ TEST(Averagers, moments_stay_are_averaged_or_start_anew) {
     EXPECT_EQ(first_moments(reset, r), Values(mean.size(), 0.0));
     EXPECT_EQ(second_moments(reset, r), second_moments(apart, r));  // Adam's correction has no beginning to go back to
     EXPECT_EQ(second_moments(averaged, 0), second_moments(averaged, r));
+  }
+  Ranks late(2, {{"average", "every:2"}, {"moments", "average"}, {"average-delay", "1"}});
+  for (int step = 0; step < 3; ++step) {
+    late.averager().step(step);
+    const bool are_equal = step == 2;
+    EXPECT_EQ(first_moments(late, 0) == first_moments(late, 1), are_equal);
+    EXPECT_EQ(second_moments(late, 0) == second_moments(late, 1), are_equal);
   }
 }
 

@@ -14,6 +14,7 @@
 #include "support/cpu_contexts.hpp"
 #include "support/guarded_buffer.hpp"
 #include "support/operation_fixture.hpp"
+#include "support/rounding.hpp"
 
 namespace convoy {
 namespace {
@@ -317,18 +318,6 @@ const BackendCase kBackends[] = {
     {"cuda", Precision::fp16, 0, "the nearest, ties to even"},
 };
 
-// The nearest value of a type with so many bits after the leading one and such a least exponent, ties to even.
-float nearest(float value, int bits, int least_exponent) {
-  if (value == 0) return value;
-  const double unit = std::ldexp(1.0, std::max(std::ilogb(value), least_exponent) - bits);
-  return static_cast<float>(std::nearbyint(value / unit) * unit);
-}
-
-float nearest(float value, DType type) {
-  if (type == DType::f32) return value;
-  return type == DType::bf16 ? nearest(value, 7, -126) : nearest(value, 10, -14);
-}
-
 class InputOnBackend : public test::OnBackend {
  protected:
   // The batch as the network sees it, [rows,H,W,C].
@@ -363,7 +352,7 @@ TEST_P(InputOnBackend, every_element_is_the_nearest_to_the_slow_implementations)
       StepRow row = step_row(the_case.epoch);
       row.count = count;
       std::vector<float> expected = expected_batch(the_case, data, row, the_case.input_channels);
-      for (float& value : expected) value = nearest(value, backend->compute_type());
+      for (float& value : expected) value = test::rounded(value, backend->compute_type());
       EXPECT_EQ(run(the_case, data, row, kRows), expected);
     }
   }

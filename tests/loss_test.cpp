@@ -262,7 +262,7 @@ TEST_P(Loss, staged_labels_are_read_by_position) {
 TEST_P(Loss, equal_logits_count_for_the_first_class) {
   for (const int classes : {3, 40, 257}) {
     Batch batch(3, classes, 0);
-    batch.labels = {0, 1, classes - 1};
+    batch.labels = {0, classes - 1, classes - 1};
     batch.order = {0, 1, 2};
     batch.row.first = 0;
     const LossSums sums = evaluate(batch).sums;

@@ -122,11 +122,14 @@ TEST_F(Optimizers, there_are_moments_only_where_a_rule_reads_them) {
                       {{{"group", "norm.optimizer=adamw"}}, true, true}};
   for (const Row& row : rows) {
     const std::unique_ptr<Backend> backend = make_backend_for_test("cpu", Precision::fp32);
-    const Moments moments(*backend, model_.layout, resolve_config("", row.settings));
-    const std::size_t each = model_.layout.trainable_elements * sizeof(float);
-    EXPECT_EQ(moments.first() != nullptr, row.first);
-    EXPECT_EQ(moments.second() != nullptr, row.second);
-    EXPECT_EQ(backend->allocated_bytes(), each * (row.first + row.second));
+    const ParamLayout& layout = model_.layout;
+    const Weights weights(*backend, layout, "weights", moments_needed(layout, resolve_config("", row.settings)));
+    EXPECT_EQ(weights.first_moment() != nullptr, row.first);
+    EXPECT_EQ(weights.second_moment() != nullptr, row.second);
+    const std::size_t elements = layout.total_elements + layout.trainable_elements * (row.first + row.second);
+    EXPECT_EQ(backend->allocated_bytes(), elements * sizeof(float));
+    EXPECT_EQ(weights.with_moments().data + weights.with_moments().count,
+              weights.communicated().data + weights.communicated().count);
   }
 }
 

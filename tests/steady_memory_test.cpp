@@ -114,7 +114,7 @@ class SteadyMemory : public testing::TestWithParam<Case> {
 };
 
 TEST_P(SteadyMemory, steps_and_evaluations_take_none_after_the_first_of_each_kind) {
-  Weights weights(*backend_, model_.layout, "weights");
+  Weights weights(*backend_, model_.layout, "weights", moments_needed(model_.layout, config_));
   weights.set(initial_weights(model_.layout, 0));
   DeviceSet training(*backend_, data_.train);
   const DeviceSet test(*backend_, data_.test);

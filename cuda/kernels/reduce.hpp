@@ -59,8 +59,7 @@ __device__ T block_reduce(T value, const Combine& combine) {
 // Combines every thread's value; calls finish(total) in one thread of the block that comes last. `none` changes nothing
 // that it is combined with.
 template <typename T, typename Combine, typename Finish>
-__device__ void grid_reduce(T value, const T& none, const Combine& combine, ReductionScratch* scratch,
-                            const Finish& finish) {
+__device__ void grid_reduce(T value, T none, const Combine& combine, ReductionScratch* scratch, const Finish& finish) {
   static_assert(sizeof(T) <= kReductionPart);
   __shared__ bool is_last;
   auto* parts = reinterpret_cast<Words<T>*>(scratch->parts);

@@ -1,9 +1,8 @@
 // Adam and AdamW, with PyTorch's or Keras' place for epsilon, as convoy/update.hpp states them.
-#include <cmath>
-
+#include "convoy/adam_correction.hpp"
 #include "cpu/operations.hpp"
 #include "cpu/parts.hpp"
-#include "cpu/update_blocks.hpp"
+#include "nn/update_blocks.hpp"
 
 namespace convoy::cpu {
 namespace {
@@ -13,11 +12,12 @@ class Adam final : public Update {
   Adam(const AdamSpec& spec, const Context& context)
       : spec_(spec),
         kernels_(context.kernels->update),
-        blocks_(cut_into_blocks(spec.ranges)),
+        blocks_(cut_into_blocks(spec.ranges, kUpdateBlock)),
         threads_(useful_threads(elements_of(blocks_), context.threads)) {}
 
   void enqueue(const UpdateOperands& operands) override {
-    const Correction correction = correction_at(operands.row->step + 1);
+    const AdamCorrection correction =
+        adam_correction(spec_.beta1, spec_.beta2, spec_.keras_epsilon, operands.row->step + 1);
     const float factor = operands.gradient_factor == nullptr ? 1.0F : *operands.gradient_factor;
     const int blocks = static_cast<int>(blocks_.size());
 #pragma omp parallel for schedule(static) num_threads(threads_)
@@ -31,19 +31,7 @@ class Adam final : public Update {
   }
 
  private:
-  struct Correction {
-    double step;    // multiplies the rate
-    double second;  // multiplies v before its root
-  };
-
-  // In double: 1 - beta2^t loses most of its digits in fp32 at the first steps.
-  Correction correction_at(std::int64_t t) const {
-    const double first = 1 - std::pow(static_cast<double>(spec_.beta1), static_cast<double>(t));
-    const double second = 1 - std::pow(static_cast<double>(spec_.beta2), static_cast<double>(t));
-    return spec_.keras_epsilon ? Correction{std::sqrt(second) / first, 1.0} : Correction{1 / first, 1 / second};
-  }
-
-  AdamConstants constants(const UpdateBlock& block, const Correction& correction, float rate, float factor) const {
+  AdamConstants constants(const UpdateBlock& block, const AdamCorrection& correction, float rate, float factor) const {
     AdamConstants k;
     k.step = static_cast<float>(rate * correction.step);
     k.second_correction = static_cast<float>(correction.second);

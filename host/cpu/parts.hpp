@@ -3,9 +3,13 @@
 #pragma once
 
 #include <algorithm>
+#include <cstddef>
 #include <cstdint>
 
 namespace convoy::cpu {
+
+// Elements of an optimizer's block: weights, gradients and two moments fit in a core's L2 cache.
+constexpr std::size_t kUpdateBlock = 8192;
 
 constexpr int kParts = 64;  // enough for the threads of one worker; sums of parts fit on the stack
 

@@ -1,7 +1,7 @@
 // SGD with momentum, as convoy/update.hpp states it (PyTorch's, with decoupled decay as an option).
 #include "cpu/operations.hpp"
 #include "cpu/parts.hpp"
-#include "cpu/update_blocks.hpp"
+#include "nn/update_blocks.hpp"
 
 namespace convoy::cpu {
 namespace {
@@ -11,7 +11,7 @@ class Sgd final : public Update {
   Sgd(const SgdSpec& spec, const Context& context)
       : spec_(spec),
         kernels_(context.kernels->update),
-        blocks_(cut_into_blocks(spec.ranges)),
+        blocks_(cut_into_blocks(spec.ranges, kUpdateBlock)),
         threads_(useful_threads(elements_of(blocks_), context.threads)) {}
 
   void enqueue(const UpdateOperands& operands) override {

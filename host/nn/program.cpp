@@ -190,7 +190,10 @@ void Program::refresh_weight_copies() {
 }
 
 void Program::forward() {
-  for (Node& node : nodes_) node.operation->forward(node.forward);
+  for (Node& node : nodes_) {
+    node.operation->forward(node.forward);
+    on_progress_();
+  }
 }
 
 void Program::backward(const GradientReady& ready) {
@@ -199,11 +202,12 @@ void Program::backward(const GradientReady& ready) {
     Node& node = nodes_[i];
     node.operation->backward_begin(node.backward);
     node.operation->backward_weights(node.backward);
-    if (ready) ready(network_.operations[i]);
+    if (ready) ready(static_cast<int>(i));
     node.operation->backward_data(node.backward);
     for (const Node::Sum& sum : node.sums) {
       backend_.add_gradient(batch_, network_.tensors[sum.tensor].extent, sum.total, sum.part);
     }
+    on_progress_();
   }
 }
 

@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <utility>
 #include <vector>
 
 #include "convoy/backend.hpp"
@@ -37,9 +38,12 @@ class Program {
   // Each enqueues on the backend; after bind.
   void refresh_weight_copies();
   void forward();
-  // Told after each operation whose weight gradients are complete.
-  using GradientReady = std::function<void(const LoweredOperation&)>;
+  // Told the number of each operation of the pass, once its weight gradients are complete.
+  using GradientReady = std::function<void(int operation)>;
   void backward(const GradientReady& ready = {});
+
+  // Called after each operation of either pass, once it is enqueued.
+  void on_progress(std::function<void()> call) { on_progress_ = std::move(call); }
 
   int batch() const { return batch_; }
   const LoweredNetwork& network() const { return network_; }
@@ -83,6 +87,7 @@ class Program {
   std::size_t weight_copy_bytes_ = 0;
 
   std::vector<void*> tensor_data_, gradient_data_;
+  std::function<void()> on_progress_ = [] {};
 };
 
 }  // namespace convoy

@@ -11,7 +11,11 @@ namespace convoy {
 namespace {
 
 float* weights_of(LocalRank& rank) { return rank.weights.data(); }
+float* weights_with_moments_of(LocalRank& rank) { return rank.weights.with_moments().data; }
+float* moments_of(LocalRank& rank) { return rank.weights.moments_alone().data; }
 float* gradients_of(LocalRank& rank) { return rank.step.gradients(); }
+
+constexpr double kMegabyte = 1e6;
 
 std::optional<AveragingPolicy> node_policy_of(const RunConfig& config) {
   if (config.averaging.node.empty()) return std::nullopt;
@@ -61,6 +65,10 @@ Averager::Averager(Backend& backend, Communicator& communicator, const RunConfig
       squares_(world_.size),
       averaged_(backend, layout_, "averaged weights") {
   check(config, policy_);
+  if (policy_.ever_averages_gradients() && world_.size > 1) {
+    gradients_.emplace(backend, world_);
+    ranks.front()->step.exchange_gradients(*gradients_, static_cast<std::size_t>(config.averaging.bucket * kMegabyte));
+  }
   if (node_policy_) nodes_ = node_groups(communicator, ranks, config.averaging.node_size);
   const std::size_t bytes = layout_.communicated_elements * sizeof(float);
   if (config.averaging.delay > 0 && world_.size > 1) {
@@ -91,7 +99,7 @@ void Averager::step(std::int64_t step, const std::function<void()>& before_avera
   const Exchange exchange = policy_.at(policy_step(step, ++since_average_));
   const bool is_node_due =
       node_policy_ && node_policy_->at(policy_step(step, ++since_node_average_)) != Exchange::nothing;
-  take_steps(ranks_.front()->plan.variant(step), exchange == Exchange::gradients);
+  take_steps(ranks_.front()->plan.variant(step));
   if (before_average) before_average();
   finish_late_average();
   if (exchange == Exchange::weights) {
@@ -104,13 +112,14 @@ void Averager::step(std::int64_t step, const std::function<void()>& before_avera
   update_moving_averages(step);
 }
 
-void Averager::take_steps(const StepVariant& variant, bool averages_gradients) {
-  if (!averages_gradients || world_.size == 1) {
+// The first rank's step exchanges the gradients of all; so it comes last up to there.
+void Averager::take_steps(const StepVariant& variant) {
+  if (!gradients_ || ranks_.size() == 1) {
     for (const auto& rank : ranks_) rank->step.run(variant);
     return;
   }
-  for (const auto& rank : ranks_) rank->step.run_gradients(variant);
-  average(backend_, world_, gradients_of, layout_.trainable_elements);
+  for (std::size_t r = ranks_.size(); r-- > 0;) ranks_[r]->step.run_gradients(variant);
+  share_first(backend_, world_, gradients_of, layout_.trainable_elements);
   for (const auto& rank : ranks_) rank->step.run_update(variant);
 }
 
@@ -122,14 +131,18 @@ void Averager::average_world(std::int64_t step) {
     start_late_average();
     return;
   }
-  float* first = ranks_.front()->weights.data();
-  mean_into_first(backend_, world_, weights_of, layout_.communicated_elements);
+  const Weights& weights = ranks_.front()->weights;
+  const bool takes_moments = config_.averaging.moments == MomentsRule::average;
+  const auto range_of = takes_moments ? weights_with_moments_of : weights_of;
+  const std::size_t count = takes_moments ? weights.with_moments().count : weights.communicated().count;
+  float* first = weights.data();
+  mean_into_first(backend_, world_, range_of, count);
   // The mean of ||w_r - mean||^2 is the mean of ||w_r||^2 less ||mean||^2.
   const double square_of_mean = backend_.sum_of_squares(first, layout_.trainable_elements);
   distance_ = std::sqrt(std::max(0.0, mean_square - square_of_mean) / square_of_mean);
   outer_.step(first, ranks_.front()->plan.learning_rate(step));
-  share_first(backend_, world_, weights_of, layout_.communicated_elements);
-  average_moments();
+  share_first(backend_, world_, range_of, count);
+  reset_moments();
   touch_all();
 }
 
@@ -160,14 +173,12 @@ void Averager::average_nodes() {
   touch_all();
 }
 
-void Averager::average_moments() {
-  for (const auto moments : {&Moments::first, &Moments::second}) {
-    const auto range = [moments](LocalRank& rank) { return (rank.step.moments().*moments)(); };
-    if (range(*ranks_.front()) == nullptr) continue;
-    if (config_.averaging.moments == MomentsRule::average) {
-      average(backend_, world_, range, layout_.trainable_elements);
-    } else if (config_.averaging.moments == MomentsRule::reset && moments == &Moments::first) {
-      for (const auto& rank : ranks_) backend_.zero(range(*rank), layout_.trainable_elements * sizeof(float));
+// Momentum starts anew. Second moments stay: Adam's correction of them has no beginning to go back to.
+void Averager::reset_moments() {
+  if (config_.averaging.moments != MomentsRule::reset) return;
+  for (const auto& rank : ranks_) {
+    if (float* first = rank->weights.first_moment()) {
+      backend_.zero(first, layout_.trainable_elements * sizeof(float));
     }
   }
 }
@@ -198,7 +209,10 @@ void Averager::finish_late_average() {
     backend_.add_scaled(change, 1, late_->mean.floats(), count);
     backend_.add_scaled(ranks_[r]->weights.data(), 1, change, count);
   }
-  average_moments();
+  // Moments have gone on meanwhile, and a correction as of the weights could make second ones negative.
+  const std::size_t moments = ranks_.front()->weights.moments_alone().count;
+  if (config_.averaging.moments == MomentsRule::average) average(backend_, world_, moments_of, moments);
+  reset_moments();
   touch_all();
 }
 

@@ -10,6 +10,7 @@
 #include "convoy/backend.hpp"
 #include "convoy/communicator.hpp"
 #include "train/averaging_policy.hpp"
+#include "train/bucketed_average.hpp"
 #include "train/local_rank.hpp"
 #include "train/outer_optimizer.hpp"
 #include "train/rank_group.hpp"
@@ -41,10 +42,10 @@ class Averager {
  private:
   struct Late;  // an average under way
 
-  void take_steps(const StepVariant& variant, bool averages_gradients);
+  void take_steps(const StepVariant& variant);
   void average_world(std::int64_t step);
   void average_nodes();
-  void average_moments();
+  void reset_moments();
   double mean_square_of_weights();
   void start_late_average();
   void finish_late_average();
@@ -60,6 +61,7 @@ class Averager {
   std::optional<AveragingPolicy> node_policy_;
   RankGroup world_;
   std::vector<RankGroup> nodes_;
+  std::optional<BucketedAverage> gradients_;  // where the policy averages them
   OuterOptimizer outer_;
   int first_rank_;
   std::int64_t since_average_ = 0, since_node_average_ = 0;

@@ -1,5 +1,5 @@
-// What belongs to one rank alone: its part of every batch, its weights, moments and recordings. A worker has one, or,
-// with --virtual-ranks, several that it steps in turn.
+// What belongs to one rank alone: its part of every batch, its weights with their moments, and its recordings. A worker
+// has one, or, with --virtual-ranks, several that it steps in turn.
 #pragma once
 
 #include "train/plan.hpp"
@@ -13,7 +13,7 @@ struct LocalRank {
   LocalRank(Backend& backend, const Model& model, const RunConfig& config, const StepPlan& of_plan, BatchSource source,
             const Extent& image, const PixelScale& pixels)
       : plan(of_plan),
-        weights(backend, model.layout, "weights"),
+        weights(backend, model.layout, "weights and moments", moments_needed(model.layout, config)),
         step(backend, model, config, weights, source, image, pixels) {}
   LocalRank(const LocalRank&) = delete;
   LocalRank& operator=(const LocalRank&) = delete;

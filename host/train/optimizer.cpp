@@ -129,17 +129,15 @@ void fill_rates(const std::vector<GroupRate>& groups, std::int64_t step, std::in
   }
 }
 
-Moments::Moments(Backend& backend, const ParamLayout& layout, const RunConfig& config) {
-  bool needs_first = false, needs_second = false;
+int moments_needed(const ParamLayout& layout, const RunConfig& config) {
+  int needed = 0;
   for (const std::string& group_name : layout.groups) {
     const GroupSettings group = config.group(group_name);
     const bool is_adam = group.optimizer == OptimizerKind::adam || group.optimizer == OptimizerKind::adamw;
-    needs_first = needs_first || is_adam || group.optimizer == OptimizerKind::muon || group.momentum != 0;
-    needs_second = needs_second || is_adam;
+    const bool has_momentum = group.optimizer == OptimizerKind::muon || group.momentum != 0;
+    needed = std::max(needed, is_adam ? 2 : has_momentum ? 1 : 0);
   }
-  const std::size_t bytes = layout.trainable_elements * sizeof(float);
-  if (needs_first) first_ = backend.allocate(bytes, "first moments", Communicated::yes);
-  if (needs_second) second_ = backend.allocate(bytes, "second moments", Communicated::yes);
+  return needed;
 }
 
 Optimizer::Optimizer(Backend& backend, const std::vector<UpdateSpec>& specs) {

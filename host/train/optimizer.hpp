@@ -28,16 +28,8 @@ double rate_at(const GroupRate& rate, std::int64_t step, std::int64_t total_step
 std::vector<GroupRate> group_rates(const ParamLayout& layout, const RunConfig& config, std::int64_t steps_per_epoch);
 void fill_rates(const std::vector<GroupRate>& groups, std::int64_t step, std::int64_t total_steps, StepRow& row);
 
-// First and second moments, in the offsets of the weights; only those that the configuration's optimizers use.
-class Moments {
- public:
-  Moments(Backend& backend, const ParamLayout& layout, const RunConfig& config);
-  float* first() const { return first_.floats(); }
-  float* second() const { return second_.floats(); }
-
- private:
-  Arena first_, second_;
-};
+// How many moments of a weight the configuration's optimizers keep: 0, 1 (momentum) or 2.
+int moments_needed(const ParamLayout& layout, const RunConfig& config);
 
 // The updates of one recorded step.
 class Optimizer {

@@ -18,6 +18,9 @@ class Recalibration {
   Recalibration(Backend& backend, Communicator& communicator, const Model& model, const RunConfig& config,
                 const DeviceSet& training, const PixelScale& pixels, int batch, int batches);
 
+  // Called after each operation, for whoever watches the progress.
+  void on_progress(std::function<void()> call) { program_.on_progress(std::move(call)); }
+
   // The statistics of `weights` become the means, over the batches, of each batch's own. All workers call it.
   void run(Weights& weights, int epoch);
 

@@ -48,14 +48,15 @@ struct GroupSettings {
   bool operator==(const GroupSettings&) const = default;
 };
 
-// How weights are averaged, where the policy averages weights.
+// How weights are averaged, where the policy averages weights; `bucket`: where it averages gradients.
 struct AveragingSettings {
   std::string node;   // policy inside a node, beside the world's own; empty: none
   int node_size = 0;  // consecutive ranks that are a node; 0: those of a host
   OuterKind outer = OuterKind::average;
   double outer_learning_rate = -1, outer_momentum = -1;  // -1: what OuterOptimizer has for the kind
   MomentsRule moments = MomentsRule::local;
-  int delay = 0;  // steps between an average's start and its use: 0 or 1
+  int delay = 0;      // steps between an average's start and its use: 0 or 1
+  double bucket = 2;  // MB of gradients that leave together; 0: all
 };
 
 // What a recipe's table [groups.NAME] says; everything else is inherited from the run's own settings.

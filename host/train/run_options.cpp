@@ -256,6 +256,7 @@ constexpr RunOption kRunOptions[] = {
   {"outer-momentum", ranks, real, "M", "of that step; -1: 0.7 for slowmo, 0.9 for nesterov", kFixed, AVERAGING(outer_momentum), -1, 1},
   {"moments", ranks, word, Words<MomentsRule>::all, "the optimizer's moments when weights are averaged; reset: momentum starts anew", kFixed, AVERAGING(moments)},
   {"average-delay", ranks, integer, "0|1", "steps by which an average of weights is late, so that it overlaps with the next", kFixed, AVERAGING(delay), 0, 1},
+  {"gradient-bucket", ranks, real, "MB", "of gradients, which --average step averages while the backward pass goes on; 0: all at once, after it", kMayChange, AVERAGING(bucket), 0, kMost},
   {"ema", ranks, real, "DECAY", "evaluate an exponential moving average of the weights; 0: off", kFixed, RUN(&RunConfig::ema_decay), 0, 1},
   {"recalibrate", ranks, integer, "N", "batches for new normalisation statistics of the evaluated weights; 0: none; -1: 20 where weights are averaged after several steps", kFixed, RUN(&RunConfig::recalibrate), -1, 1 << 20},
   {"batch-per-rank", ranks, integer, "B", "images per step of each rank, instead of --batch; 0: --batch holds", kFixed, RUN(&RunConfig::batch_per_rank), 0, 1 << 20},

@@ -74,7 +74,7 @@ StepOutcome take_step(Backend& backend, const Model& model, const Dataset& data)
   config.batch = kStepBatch;
   config.epochs = 1;
   config.seed = kSeed;
-  Weights weights(backend, model.layout, "weights");
+  Weights weights(backend, model.layout, "weights", moments_needed(model.layout, config));
   weights.set(initial_weights(model.layout, kSeed));
   const DeviceSet set(backend, data.train);
   const StepPlan plan(config, model.layout, kStepBatch, 0, 1);

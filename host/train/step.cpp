@@ -57,10 +57,11 @@ TrainStep::TrainStep(Backend& backend, const Model& model, const RunConfig& conf
       weights_(weights),
       source_(source),
       image_(image),
-      moments_(backend, model.layout, config),
       gradients_(backend.allocate(model.layout.trainable_elements * sizeof(float), "gradients", Communicated::yes)),
       pixels_(backend, pixels),
       control_(backend.allocate(sizeof(StepControl), "step control")) {
+  CONVOY_CHECK(weights.moments() >= moments_needed(model.layout, config), "weights with {} moments, {} needed",
+               weights.moments(), moments_needed(model.layout, config));
   const StepControl initial;
   backend_.upload(control_.data(), &initial, sizeof initial);
 }
@@ -76,8 +77,10 @@ void TrainStep::prepare(const std::vector<StepVariant>& variants) {
               {.mode = Mode::train, .frozen = frozen, .normalisation_group = config_.norm_group_size});
     prepared.program =
         std::make_unique<Program>(backend_, std::move(lowered), model_.layout, variant.batch, Mode::train);
+    prepared.program->on_progress(on_progress_);
     prepared.optimizer = std::make_unique<Optimizer>(backend_, update_specs(model_.layout, config_, frozen));
     prepared.weight_copies = backend_.allocate(prepared.program->weight_copy_bytes(), "compute copies of the weights");
+    plan_exchange(prepared);
     activation_bytes = std::max(activation_bytes, prepared.program->activation_bytes());
     update_bytes = std::max(update_bytes, prepared.optimizer->workspace_bytes());
   }
@@ -100,6 +103,18 @@ void TrainStep::prepare(const std::vector<StepVariant>& variants) {
                             .order = source_.order});
   }
   forget_recordings();
+}
+
+void TrainStep::exchange_gradients(GradientExchange& exchange, std::size_t least_bucket_bytes) {
+  exchange_ = &exchange;
+  least_bucket_bytes_ = least_bucket_bytes;
+  for (auto& [variant, prepared] : prepared_) plan_exchange(prepared);
+  forget_recordings();
+}
+
+void TrainStep::plan_exchange(Prepared& prepared) const {
+  if (exchange_ == nullptr) return;
+  prepared.buckets = gradient_buckets(model_.layout, prepared.program->network(), least_bucket_bytes_);
 }
 
 // They hold the addresses that were bound.
@@ -140,6 +155,7 @@ void TrainStep::enqueue_gradients(Prepared& prepared) {
                           .view = {},
                           .output = program.input(),
                           .row = &control->row});
+  on_progress_();
   program.forward();
   backend_.softmax_cross_entropy({.logits = program.logits(),
                                   .source = source_,
@@ -150,7 +166,24 @@ void TrainStep::enqueue_gradients(Prepared& prepared) {
                                   .gradient = program.logits_gradient(),
                                   .sums = &control->sums,
                                   .row = &control->row});
-  program.backward();
+  enqueue_backward(prepared);
+}
+
+// Every bucket but the last leaves as soon as it is complete.
+void TrainStep::enqueue_backward(Prepared& prepared) {
+  const std::vector<GradientBucket>& buckets = prepared.buckets;
+  if (buckets.empty()) {
+    prepared.program->backward();
+    return;
+  }
+  const std::size_t last = buckets.size() - 1;
+  std::size_t begun = 0;
+  const auto begin_completed = [&](int operation) {
+    for (; begun < last && buckets[begun].operation >= operation; ++begun) exchange_->begin(buckets[begun]);
+  };
+  prepared.program->backward(std::ref(begin_completed));  // by reference: a copy would need memory in every step
+  begin_completed(0);                                     // where no operation takes part in the pass
+  exchange_->finish(buckets[last]);
 }
 
 void TrainStep::enqueue_update(Prepared& prepared) {
@@ -162,11 +195,12 @@ void TrainStep::enqueue_update(Prepared& prepared) {
   }
   prepared.optimizer->enqueue({.weights = weights_.data(),
                                .gradients = gradients_.floats(),
-                               .first_moment = moments_.first(),
-                               .second_moment = moments_.second(),
+                               .first_moment = weights_.first_moment(),
+                               .second_moment = weights_.second_moment(),
                                .gradient_factor = clips ? &control->clip_factor : nullptr,
                                .workspace = update_workspace_.data(),
                                .row = &control->row});
+  on_progress_();
 }
 
 TrainStep::Prepared& TrainStep::prepared_for(const StepVariant& variant) {

@@ -1,5 +1,5 @@
 // The training step, written once for every backend: augment, forward, loss, backward, update. Recorded once for each
-// kind (batch size, frozen groups) and replayed, whole or as two halves between which gradients are averaged; what
+// kind (batch size, frozen groups) and replayed, whole or as two halves, with or without an exchange of gradients; what
 // changes from step to step is read from device memory.
 #pragma once
 
@@ -15,6 +15,7 @@
 #include "nn/network.hpp"
 #include "nn/program.hpp"
 #include "nn/shapes.hpp"
+#include "train/gradient_exchange.hpp"
 #include "train/optimizer.hpp"
 #include "train/run_config.hpp"
 #include "train/weights.hpp"
@@ -58,22 +59,29 @@ struct StepVariant {
 
 class TrainStep {
  public:
-  // `source` and the pixel scale (device memory) stay where they are for the life of the step; `image` is the data's.
+  // `weights` come with the moments that the configuration needs. `source` and the pixel scale (device memory) stay
+  // where they are for the life of the step; `image` is the data's.
   TrainStep(Backend& backend, const Model& model, const RunConfig& config, Weights& weights, BatchSource source,
             const Extent& image, const PixelScale& pixels);
 
   // Plans and records; before the first step, for every variant that will occur.
   void prepare(const std::vector<StepVariant>& variants);
 
+  // Called after each part of every step to come, for whoever watches the progress; before `prepare`. A device that
+  // replays what was recorded calls only while it records.
+  void on_progress(std::function<void()> call) { on_progress_ = std::move(call); }
+
+  // From now on gradients pass through `exchange`, which outlives the steps, on their way to the update.
+  void exchange_gradients(GradientExchange& exchange, std::size_t least_bucket_bytes);
+
   // The rows of the coming steps, in order.
   void set_rows(const std::vector<StepRow>& rows);
   void run(const StepVariant& variant);
-  // The same in two halves: up to the gradients; then what the optimizer makes of them.
+  // The same in two halves: up to the gradients, their exchange included; then what the optimizer makes of them.
   void run_gradients(const StepVariant& variant);
   void run_update(const StepVariant& variant);
 
   LossSums take_sums();  // since the last call; waits
-  const Moments& moments() const { return moments_; }
   const Program& program(const StepVariant& variant) const;
   float* gradients() const { return gradients_.floats(); }
 
@@ -82,12 +90,15 @@ class TrainStep {
     std::unique_ptr<Program> program;
     std::unique_ptr<Optimizer> optimizer;
     std::unique_ptr<Recording> whole, gradients, update;
+    std::vector<GradientBucket> buckets;  // where gradients are exchanged
     Arena weight_copies;
     std::uint64_t copies_version = 0;  // of the weights they were made from
   };
   void forget_recordings();
   Prepared& prepared_for(const StepVariant& variant);
+  void plan_exchange(Prepared& prepared) const;
   void enqueue_gradients(Prepared& prepared);
+  void enqueue_backward(Prepared& prepared);
   void enqueue_update(Prepared& prepared);
   void replay(std::unique_ptr<Recording>& recording, const StepVariant& variant, const std::function<void()>& calls);
 
@@ -97,12 +108,14 @@ class TrainStep {
   Weights& weights_;
   BatchSource source_;
   Extent image_;
-  Moments moments_;
   Arena gradients_, activations_, update_workspace_;
   DevicePixels pixels_;
   Arena rows_;     // StepRow []
   Arena control_;  // see step.cpp
   std::map<StepVariant, Prepared> prepared_;
+  GradientExchange* exchange_ = nullptr;
+  std::function<void()> on_progress_ = [] {};
+  std::size_t least_bucket_bytes_ = 0;
   std::set<int> frozen_groups_;  // of the last step
 };
 

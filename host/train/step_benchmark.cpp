@@ -53,7 +53,7 @@ class Bench {
         model_(make_model(config_.model, kClasses, kChannels)),
         data_(load_dataset({.path = fmt::format("synthetic:{}", std::max(config_.batch, kFewestSynthetic))})),
         plan_(config_, model_.layout, static_cast<std::int64_t>(data_.train.count()), 0, 1),
-        weights_(backend(), model_.layout, "weights"),
+        weights_(backend(), model_.layout, "weights", moments_needed(model_.layout, config_)),
         set_(backend(), data_.train),
         step_(backend(), model_, config_, weights_, set_.source(), data_.train.image,
               pixel_scale({0.5, 0.5, 0.5}, {0.25, 0.25, 0.25}, model_.shapes.input.channels)) {

@@ -120,6 +120,7 @@ RunResults train(RunConfig config, Communicator& workers, RunContext& context) {
   for (int rank = first_rank; rank < first_rank + world.local; ++rank) {
     const StepPlan plan(config, model.layout, shards.positions(), rank, world.size());
     ranks.push_back(std::make_unique<LocalRank>(backend, model, config, plan, training.source(), image, pixels));
+    ranks.back()->step.on_progress([&] { rank_progress.touch(); });
     ranks.back()->step.prepare(plan.variants());
     rank_progress.touch();
   }
@@ -135,6 +136,7 @@ RunResults train(RunConfig config, Communicator& workers, RunContext& context) {
   std::optional<Recalibration> recalibration;
   if (batches > 0) {
     recalibration.emplace(backend, communicator, model, config, training, pixels, rank_batch, batches);
+    recalibration->on_progress([&] { rank_progress.touch(); });
   }
 
   if (world.size() > 1) {

@@ -1,4 +1,6 @@
 // One model's parameters on a device: the flat buffer of ParamLayout, and a version that says when they changed.
+// Where they are trained, the optimizer's moments lie before them, so that one range takes in what an average may:
+//   [ second moments | first moments | trainable weights | statistics | frozen tensors ]
 #pragma once
 
 #include <cstdint>
@@ -6,20 +8,34 @@
 #include <vector>
 
 #include "convoy/backend.hpp"
+#include "convoy/communicator.hpp"
 #include "nn/parameters.hpp"
 
 namespace convoy {
 
 class Weights {
  public:
-  Weights(Backend& backend, const ParamLayout& layout, std::string_view what)
+  // `moments` of each trainable weight: 0, 1 or 2; see moments_needed.
+  Weights(Backend& backend, const ParamLayout& layout, std::string_view what, int moments = 0)
       : backend_(&backend),
         layout_(&layout),
-        arena_(backend.allocate(layout.total_elements * sizeof(float), what, Communicated::yes)) {}
+        moments_(moments),
+        arena_(backend.allocate((moment_elements() + layout.total_elements) * sizeof(float), what, Communicated::yes)) {
+  }
 
   const ParamLayout& layout() const { return *layout_; }
-  float* data() const { return arena_.floats(); }
+  float* data() const { return arena_.floats() + moment_elements(); }
   std::size_t bytes() const { return layout_->total_elements * sizeof(float); }
+
+  // At the offsets of the weights; null where there is none. Whole tensors of zeros at first.
+  int moments() const { return moments_; }
+  float* first_moment() const { return moments_ > 0 ? data() - layout_->trainable_elements : nullptr; }
+  float* second_moment() const { return moments_ > 1 ? arena_.floats() : nullptr; }
+
+  // What an average over the ranks takes in: weights and statistics; those and the moments; the moments alone.
+  FloatRange communicated() const { return {data(), layout_->communicated_elements}; }
+  FloatRange with_moments() const { return {arena_.floats(), moment_elements() + layout_->communicated_elements}; }
+  FloatRange moments_alone() const { return {arena_.floats(), moment_elements()}; }
 
   // Rises with every change; whoever holds compute copies compares.
   std::uint64_t version() const { return version_; }
@@ -41,8 +57,11 @@ class Weights {
   }
 
  private:
+  std::size_t moment_elements() const { return static_cast<std::size_t>(moments_) * layout_->trainable_elements; }
+
   Backend* backend_;
   const ParamLayout* layout_;
+  int moments_;
   Arena arena_;
   std::uint64_t version_ = 1;
 };

@@ -54,7 +54,7 @@ class Communicator {
   virtual void broadcast(FloatRange range, int root) = 0;
   // In place, the sum over the ranks: the division by size() belongs to the kernel that refreshes the compute copies.
   // Starts when everything enqueued on the compute stream so far is done. Every rank, the same ranges, in the same
-  // order.
+  // order. Called while a step is recorded, this and join are part of the recording, in which each start has its join.
   virtual Pending average(FloatRange range) = 0;
   // The compute stream goes on after the collective.
   virtual void join(Pending pending) = 0;

@@ -9,6 +9,7 @@
 
 #include "convoy/error.hpp"
 #include "support/guarded_buffer.hpp"
+#include "support/rounding.hpp"
 
 namespace convoy::test {
 namespace {
@@ -195,14 +196,6 @@ class Random {
  private:
   std::uint64_t state_;
 };
-
-// To the nearest value of the type, ties to even.
-float rounded(float value, DType type) {
-  if (type == DType::f32 || value == 0) return value;
-  const int mantissa = type == DType::bf16 ? 7 : 10;
-  const float step = std::ldexp(1.0F, std::ilogb(value) - mantissa);
-  return std::nearbyint(value / step) * step;
-}
 
 void round_all(std::vector<float>& values, DType type) {
   for (float& value : values) value = rounded(value, type);

@@ -1,4 +1,4 @@
-// An optimizer's ranges cut into blocks of at most kUpdateBlock elements, made once at planning: one parallel loop
+// An optimizer's ranges cut into blocks of a size that suits the backend, made once at planning: one loop or launch
 // over them is one pass over the arena, however uneven the tensors.
 #pragma once
 
@@ -8,9 +8,7 @@
 
 #include "convoy/update.hpp"
 
-namespace convoy::cpu {
-
-constexpr std::size_t kUpdateBlock = 8192;  // elements: weights, gradients and two moments fit in a core's L2 cache
+namespace convoy {
 
 struct UpdateBlock {
   std::size_t offset = 0;
@@ -20,8 +18,8 @@ struct UpdateBlock {
 };
 
 // Throws where a range's group has no rate in StepRow.
-std::vector<UpdateBlock> cut_into_blocks(const std::vector<UpdateRange>& ranges);
+std::vector<UpdateBlock> cut_into_blocks(const std::vector<UpdateRange>& ranges, std::size_t most_elements);
 
 std::int64_t elements_of(const std::vector<UpdateBlock>& blocks);
 
-}  // namespace convoy::cpu
+}  // namespace convoy

@@ -1,0 +1,29 @@
+// Nothing is left to compute beside the last bucket, so that it takes the communicator's way for such a case.
+#include "train/bucketed_average.hpp"
+
+namespace convoy {
+
+FloatRange BucketedAverage::sum_of_this_worker(const GradientBucket& bucket) {
+  float* sum = group_.ranks.front()->step.gradients() + bucket.offset;
+  for (std::size_t r = 1; r < group_.ranks.size(); ++r) {
+    backend_.add_scaled(sum, 1, group_.ranks[r]->step.gradients() + bucket.offset, bucket.count);
+  }
+  return {sum, bucket.count};
+}
+
+void BucketedAverage::begin(const GradientBucket& bucket) {
+  const FloatRange range = sum_of_this_worker(bucket);
+  started_.push_back({range, group_.workers->average(range)});
+}
+
+void BucketedAverage::finish(const GradientBucket& last) {
+  const FloatRange range = sum_of_this_worker(last);
+  for (const Started& started : started_) {
+    group_.workers->join(started.pending);
+    backend_.scale(started.range.data, 1.0F / static_cast<float>(group_.size), started.range.count);
+  }
+  started_.clear();
+  mean_of_sums(backend_, group_, range.data, range.count);
+}
+
+}  // namespace convoy

@@ -1,0 +1,44 @@
+// What a rank says of itself while it trains, so that a slow step is not taken for one that hangs.
+#include <gtest/gtest.h>
+
+#include <cstdio>
+#include <memory>
+#include <string>
+
+#include "support/training_run.hpp"
+#include "train/train.hpp"
+#include "watchdog/progress.hpp"
+
+namespace convoy::test {
+namespace {
+
+// The ticks of a run of so many steps.
+std::uint64_t ticks_of(TrainingGround& ground, const std::string& steps, const std::vector<Setting>& settings) {
+  const std::unique_ptr<std::FILE, int (*)(std::FILE*)> nowhere(std::fopen("/dev/null", "w"), &std::fclose);
+  const ProcessClock clock;
+  Progress output(nowhere.get(), Progress::Style::lines, [] { return 0.0; });
+  RunContext context(clock, {}, output);
+  RankProgress progress;
+  context.watch_through(progress);
+  const std::unique_ptr<Communicator> self = make_self_communicator();
+  const std::vector<Setting> common = {{"data", "synthetic:160"}, {"model", ground.write("plain.json", kPlainNetwork)},
+                                       {"batch", "16"},           {"epochs", "1"},
+                                       {"steps", steps},          {"out", (ground.path() / "run").string()},
+                                       {"threads", "1"}};
+  train(resolve_config("", with(common, settings)), *self, context);
+  EXPECT_EQ(progress.state().step, std::stoi(steps));
+  return progress.state().ticks;
+}
+
+TEST(RankProgress, moves_with_every_operation_of_a_step_of_every_rank) {
+  TrainingGround ground;
+  // The convolution, the pool and the head, in both passes; the images and the update.
+  constexpr std::uint64_t kParts = 3 + 3 + 2;
+  for (const auto& [ranks, policy] : {std::pair{1U, "step"}, {2U, "every:100"}, {2U, "step"}}) {
+    const std::vector<Setting> settings = {{"virtual-ranks", std::to_string(ranks)}, {"average", policy}};
+    EXPECT_EQ(ticks_of(ground, "9", settings) - ticks_of(ground, "4", settings), 5 * ranks * kParts) << policy;
+  }
+}
+
+}  // namespace
+}  // namespace convoy::test
