@@ -92,6 +92,6 @@ def last_line(output):
     return lines[-1] if lines else "no output"
 
 
-def row(summary, passed=True, lines=(), **figures):
+def row(summary, is_good=True, lines=(), **figures):
     """What a part gives back: a line for the table, more lines for the page, and figures for the JSON."""
-    return {"verdict": "passed" if passed else "failed", "summary": summary, "lines": list(lines), "figures": figures}
+    return {"verdict": "passed" if is_good else "failed", "summary": summary, "lines": list(lines), "figures": figures}

@@ -5,6 +5,18 @@ import re
 ROW = re.compile(r"^\[ +(RUN|OK|FAILED|SKIPPED) +\] (\S+?\.\S+?)(?:,|\s\(|$)")
 
 
+def suites(listing):
+    """The output of --gtest_list_tests as a dictionary from suite to the full names of its cases."""
+    found, suite = {}, None
+    for line in listing.splitlines():
+        name = line.split("#", 1)[0].rstrip()
+        if re.fullmatch(r"\S+\.", name):
+            suite = found.setdefault(name[:-1], [])
+        elif suite is not None and re.fullmatch(r"  \S+", name):
+            suite.append(list(found)[-1] + "." + name.strip())
+    return found
+
+
 def cases(output):
     """(passed, failed, skipped): a list of names, one of names, and a dictionary from name to reason."""
     passed, failed, skipped = [], [], {}

@@ -60,30 +60,37 @@ def device(context):
 
 
 def tests(context):
-    """All cases for CUDA; with --small every eighth."""
-    names = test_targets() if not context.is_packed else []
-    programs = [context.build / "tests" / name for name in names] or sorted((context.build / "tests").glob("test_*"))
-    if not programs:
-        raise PartFailed(f"no test program in {context.build / 'tests'}")
-    more = {"GTEST_TOTAL_SHARDS": "8", "GTEST_SHARD_INDEX": "0"} if context.args.small else {}
-    more["CONVOY_TEST_SOURCE"] = str(ROOT)
+    """All cases for CUDA, with --small every eighth; each suite in a process of its own, so that one that crashes, or
+    leaves the GPU in an error, takes no other along."""
+    folder = context.build / "tests"
+    programs = sorted(folder.glob("gpu_tests")) or [folder / name for name in test_targets()]
+    runs = []
+    for program in programs:
+        listing = context.must_run(f"{program.name}-list", [program, "--gtest_list_tests", "--gtest_filter=*cuda*"])
+        for suite, names in googletest.suites(listing.output).items():
+            runs.append((program, suite, names[::8] if context.args.small else names))
+    if not runs:
+        raise PartFailed(f"no test for CUDA in {folder}")
 
-    def run(program):
-        return context.run(program.name, [program, "--gtest_filter=*cuda*"], context.environment(**more))
+    def run(suite_run):
+        program, suite, names = suite_run
+        return context.run(re.sub(r"\W+", "_", f"{program.name}-{suite}"), [program, f"--gtest_filter={':'.join(names)}"],
+                           context.environment(CONVOY_TEST_SOURCE=str(ROOT)))
 
     # They share the GPU; plans are made on the CPU, so a few beside each other.
     with ThreadPoolExecutor(max(1, min(4, len(os.sched_getaffinity(0)) // 2))) as pool:
-        outcomes = list(pool.map(run, programs))
+        outcomes = list(pool.map(run, runs))
     passed, failed, skipped = [], [], {}
-    for program, done in zip(programs, outcomes):
+    for (_, suite, names), done in zip(runs, outcomes):
         ok, bad, left_out = googletest.cases(done.output)
-        if done.code != 0 and not bad:
-            bad = [f"{how_it_ended(done)}: {last_line(done.output)}"]
-        passed += [f"{program.name}: {name}" for name in ok]
-        failed += [f"{program.name}: {name}" for name in bad]
-        skipped.update({f"{program.name}: {name}": reason for name, reason in left_out.items()})
-    reasons = sorted(set(skipped.values()))
-    lines = [f"failed  {name}" for name in failed[:12]] + [f"skipped {reason}" for reason in reasons[:4]]
+        passed += ok
+        failed += bad
+        skipped.update(left_out)
+        if done.code != 0:
+            not_run = len(names) - len(ok) - len(bad) - len(left_out)
+            failed += [f"{suite}: {how_it_ended(done)}, {not_run} cases not run"] if not_run or not bad else []
+    lines = [f"failed  {name}" for name in failed[:12]]
+    lines += [f"skipped {reason}" for reason in sorted(set(skipped.values()))[:4]]
     return row(f"{len(passed)} passed, {len(failed)} failed, {len(skipped)} skipped", bool(passed) and not failed,
                lines, passed=passed, failed=failed, skipped=skipped)
 

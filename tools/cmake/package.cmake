@@ -25,6 +25,7 @@ install(TARGETS convoy RUNTIME_DEPENDENCY_SET needed RUNTIME DESTINATION .)
 # must be in anonymous namespaces.
 get_property(gpu_tests GLOBAL PROPERTY CONVOY_GPU_TESTS)
 if(CONVOY_TESTS AND gpu_tests)
+  find_package(GTest REQUIRED)
   add_executable(gpu_tests ${gpu_tests})
   target_link_libraries(gpu_tests PRIVATE convoy_test_support GTest::gtest_main)
   if(TARGET convoy_cudnn)
