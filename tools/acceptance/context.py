@@ -28,7 +28,7 @@ class Context:
         self.logs = args.out / "logs"
         self.logs.mkdir(parents=True, exist_ok=True)
         self.is_packed = (ROOT / "convoy").exists()
-        self.build = ROOT if self.is_packed else ROOT / "build" / "acceptance"
+        self.build = ROOT if self.is_packed else ROOT / "build" / "cuda"
         self.convoy = self.build / "convoy"
         self.deadline = deadline
         self.limit = deadline  # of the part that runs
@@ -40,7 +40,9 @@ class Context:
         if not module.exists():
             raise PartFailed(f"{module} is missing: a build without CUDA")
         names = cuda_libraries.wanted(module)
-        self.library_folders, missing = cuda_libraries.find(names, cuda_libraries.places(self.args.site_packages))
+        packages = [*self.args.site_packages, *(ROOT / "build" / "cuda-from-pypi").glob("lib/python3*/site-packages"),
+                    ROOT / "build" / "cuda-from-pypi" / "packages"]
+        self.library_folders, missing = cuda_libraries.find(names, cuda_libraries.places(packages))
         return missing
 
     def environment(self, own_libraries=True, **more):

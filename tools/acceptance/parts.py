@@ -27,14 +27,11 @@ def query_gpus(context):
 
 
 def build(context):
-    """Configures and builds for the GPU that is here, from what is installed."""
-    gpus = query_gpus(context)
-    line = ["cmake", "-S", ROOT, "-B", context.build, "-G", "Ninja", "-DCMAKE_BUILD_TYPE=Release", "-DCONVOY_CUDA=ON"]
-    kinds = sorted({gpu["compute_cap"].replace(".", "") for gpu in gpus})
-    if kinds:
-        line.append(f"-DCMAKE_CUDA_ARCHITECTURES={';'.join(kinds)}")
-    context.must_run("configure", line)
-    done = context.must_run("build", ["cmake", "--build", context.build, "--target", "convoy", *test_targets()])
+    """As tools/build does, for the GPU that is here."""
+    kinds = sorted({gpu["compute_cap"].replace(".", "") for gpu in query_gpus(context)})
+    options = f"-DCMAKE_CUDA_ARCHITECTURES={';'.join(kinds)}" if kinds else ""
+    done = context.must_run("build", [ROOT / "tools" / "build", "cuda", "--no-sudo", "--target", "gpu"],
+                            context.environment(CONVOY_CMAKE=options))
     return row(f"for compute capability {', '.join(kinds) or 'of every kind (no nvidia-smi)'}", seconds=done.seconds)
 
 
