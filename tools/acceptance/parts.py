@@ -1,6 +1,7 @@
 """The parts of tools/gpu_acceptance, in the order in which they run. Each gives back a row() or raises."""
 
 import json
+import math
 import os
 import re
 import shutil
@@ -130,12 +131,14 @@ def training(context):
         line += ["--recipe", "airbench94", "--data", args.data or "synthetic:50000"]
     done = context.must_run("training", line)
     summary = json.loads((run / "summary.json").read_text())
-    accuracy, loss = summary.get("test_accuracy"), summary.get("train_loss")
     figures = {name: summary.get(name) for name in ("state", "test_accuracy", "train_loss", "steps", "epochs", "seconds",
                                                     "train_seconds", "images_per_second", "peak_device_bytes")}
-    text = (f"{summary['state']} after {summary['steps']} steps, {summary.get('train_seconds', done.seconds):.1f} s of "
-            f"training; loss {loss}, test accuracy {accuracy}, on {args.data or 'synthetic images'}")
-    is_good = args.small or (summary["state"] == "done" and (accuracy or 0) >= args.least_accuracy)
+    accuracy, loss = (figures[name] if figures[name] is not None else math.nan for name in ("test_accuracy", "train_loss"))
+    text = (f"{figures['state']} after {figures['steps']} steps, {figures['train_seconds'] or done.seconds:.1f} s of "
+            f"training; loss {loss:.3f}, test accuracy {accuracy:.4f}, on {args.data or 'synthetic images'}")
+    if args.small:
+        return row(text, math.isfinite(loss), **figures)
+    is_good = figures["state"] == "done" and math.isfinite(loss) and accuracy >= args.least_accuracy
     return row(text if is_good else f"{text}; at least {args.least_accuracy} expected", is_good, **figures)
 
 

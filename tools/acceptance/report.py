@@ -2,6 +2,7 @@
 
 import os
 import platform
+import textwrap
 import time
 from pathlib import Path
 
@@ -11,6 +12,7 @@ WIDTH = 110
 
 
 def line(row):
+    """A part in a line."""
     return f"{row['verdict']:<8}{row['seconds']:6.1f} s  {row['name']:<14} {row['summary']}"
 
 
@@ -55,7 +57,8 @@ def page(result):
         lines.append(f"CUDA's libraries from {', '.join(found['library_folders'][:3])}"
                      f"{' ...' if len(found['library_folders']) > 3 else ''}")
     lines.append("")
-    lines += [line(row) for row in result["parts"]]
+    for row in result["parts"]:
+        lines += textwrap.wrap(line(row), WIDTH, subsequent_indent=" " * 33)
     for row in result["parts"]:
         if row["lines"]:
             lines += ["", f"{row['name']}:", *("  " + text for text in row["lines"])]

@@ -11,7 +11,7 @@ args = arguments(__doc__)
 try:
     import torch
 except ImportError as error:
-    unavailable(f"PyTorch is not installed ({error})")
+    unavailable(f"PyTorch cannot be imported ({error})")
 import network_file  # noqa: E402  (after the path that common sets)
 import torch_networks  # noqa: E402
 
