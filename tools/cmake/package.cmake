@@ -2,7 +2,8 @@
 # CUDA module, the tests with cases for GPUs, their shared libraries (but glibc's and CUDA's own), and what
 # tools/gpu_acceptance needs. `--target parts` builds them; installing needs no other target.
 set(CONVOY_OLDEST_GLIBC 2.34)  # RHEL 9
-# RPATH, see portable.cmake; and what Debian's libstdc++ asks of a newer glibc, from the executable itself.
+# Libraries beside the executable come before any of the same name elsewhere, also for the libraries that libraries
+# need: RPATH, not RUNPATH. What Debian's libstdc++ asks of a newer glibc the executables have themselves.
 add_library(convoy_portable OBJECT host/io/portable/arc4random.cpp)
 set(is_executable $<STREQUAL:$<TARGET_PROPERTY:TYPE>,EXECUTABLE>)
 target_link_options(convoy_base INTERFACE -Wl,--disable-new-dtags
@@ -32,6 +33,10 @@ if(CONVOY_TESTS AND gpu_tests)
   install(TARGETS gpu_tests RUNTIME_DEPENDENCY_SET needed RUNTIME DESTINATION tests)
 endif()
 add_custom_target(parts DEPENDS ${parts})
+set_target_properties(${parts} PROPERTIES INSTALL_RPATH "$ORIGIN/lib")
+if(TARGET gpu_tests)
+  set_target_properties(gpu_tests PROPERTIES INSTALL_RPATH "$ORIGIN/../lib")
+endif()
 
 # libgcc_s comes with every glibc; a newer one would ask for a newer glibc.
 install(RUNTIME_DEPENDENCY_SET needed
