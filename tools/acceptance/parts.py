@@ -72,8 +72,7 @@ def tests(context):
 
     def run(suite_run):
         program, suite, names = suite_run
-        return context.run(re.sub(r"\W+", "_", f"{program.name}-{suite}"), [program, f"--gtest_filter={':'.join(names)}"],
-                           context.environment(CONVOY_TEST_SOURCE=str(ROOT)))
+        return context.run(re.sub(r"\W+", "_", f"{program.name}-{suite}"), [program, f"--gtest_filter={':'.join(names)}"])
 
     # They share the GPU; plans are made on the CPU, so a few beside each other.
     with ThreadPoolExecutor(max(1, min(4, len(os.sched_getaffinity(0)) // 2))) as pool:

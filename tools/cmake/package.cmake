@@ -46,7 +46,6 @@ install(PROGRAMS tools/gpu_acceptance DESTINATION tools)
 install(FILES tools/elf_file.py tools/network_file.py tools/torch_networks.py tools/load_torch.py DESTINATION tools)
 install(DIRECTORY tools/acceptance tools/peers DESTINATION tools FILES_MATCHING PATTERN "*.py")
 install(DIRECTORY host/nn/zoo DESTINATION host/nn)
-install(DIRECTORY tests/golden DESTINATION tests FILES_MATCHING PATTERN "*.safetensors" PATTERN "*.json")
 install(FILES README.md LICENSE CHANGELOG.md CITATION.cff DESTINATION .)
 
 # Last of all: what would not start with that glibc is an error here, not there.
