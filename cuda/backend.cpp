@@ -39,6 +39,7 @@ class CudaBackend final : public Backend {
   ~CudaBackend() override { cudaStreamSynchronize(stream_.get()); }
 
   const Context& context() const { return context_; }
+  Capture& capture() { return capture_; }
   const DeviceInfo& info() const override { return info_; }
   DType compute_type() const override { return context_.compute; }
 
@@ -50,7 +51,7 @@ class CudaBackend final : public Backend {
   std::unique_ptr<Operation> plan(const OperationSpec&, int batch, Mode) override;
   std::unique_ptr<Update> plan(const UpdateSpec&) override;
   std::unique_ptr<Recording> record(StepKind, const std::function<void()>& step) override {
-    return record_graph(step, stream_.get());
+    return record_graph(step, stream_.get(), capture_);
   }
 
   std::size_t activation_bytes(int batch, const Extent& extent) const override {
@@ -111,6 +112,7 @@ class CudaBackend final : public Backend {
   ReductionScratch* scratch() const { return static_cast<ReductionScratch*>(reductions_.data()); }
 
   Context context_;
+  Capture capture_;
   DeviceInfo info_;
   std::shared_ptr<Account> account_ = std::make_shared<Account>();
   Stream stream_;
@@ -252,8 +254,10 @@ void CudaBackend::download(void* host, const void* device, std::size_t bytes) {
 std::unique_ptr<Backend> make_backend(const DeviceRequest& request) { return std::make_unique<CudaBackend>(request); }
 
 std::unique_ptr<Communicator> connect(Communicator& workers, Backend& backend, double limit_seconds) {
-  const Context& context = dynamic_cast<CudaBackend&>(backend).context();
-  return make_nccl_communicator(workers, context.device, context.stream, std::chrono::duration<double>(limit_seconds));
+  auto& cuda = dynamic_cast<CudaBackend&>(backend);
+  const Context& context = cuda.context();
+  return make_nccl_communicator(workers, context.device, context.stream, cuda.capture(),
+                                std::chrono::duration<double>(limit_seconds));
 }
 
 }  // namespace convoy::cuda

@@ -87,20 +87,10 @@ Convolution::Convolution(const ConvSpec& spec, int batch, Mode mode, const Conte
 }
 
 cudnn::Plan Convolution::plan(Pass pass) const {
-  const cudnn::Convolution convolution = {.pass = pass,
-                                          .batch = batch_,
-                                          .input = spec_.input,
-                                          .output = spec_.output,
-                                          .kernel = spec_.kernel,
-                                          .stride = spec_.stride,
-                                          .padding = spec_.padding,
-                                          .type = context_.compute,
-                                          .bias = pass == Pass::forward && adds_bias(),
-                                          .relu = pass == Pass::forward && has_relu()};
   const cudnn::Rules rules = {.workspace_limit = kWorkspaceLimit,
                               .tf32 = context_.precision == Precision::tf32,
                               .deterministic = context_.deterministic};
-  return {convolution, rules, cudnn::Target(context_.cudnn)};
+  return {pass_of(spec_, pass, batch_, context_.compute), rules, cudnn::Target(context_.cudnn)};
 }
 
 Needs Convolution::needs() const {

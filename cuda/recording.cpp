@@ -11,7 +11,8 @@ namespace {
 
 class GraphRecording final : public Recording {
  public:
-  GraphRecording(std::function<void()> step, cudaStream_t stream) : step_(std::move(step)), stream_(stream) {}
+  GraphRecording(std::function<void()> step, cudaStream_t stream, Capture& capture)
+      : step_(std::move(step)), stream_(stream), capture_(capture) {}
 
   void replay() override {
     if (!is_warm_) {
@@ -20,6 +21,7 @@ class GraphRecording final : public Recording {
       return;
     }
     if (!executable_) capture();
+    for (const std::function<void()>& call : before_replay_) call();
     CHECK_CUDA(cudaGraphLaunch(executable_.get(), stream_));
   }
 
@@ -28,9 +30,13 @@ class GraphRecording final : public Recording {
     // Thread-local: other workers of this process may allocate meanwhile.
     CHECK_CUDA(cudaStreamBeginCapture(stream_, cudaStreamCaptureModeThreadLocal));
     cudaGraph_t captured = nullptr;
+    before_replay_.clear();
+    capture_.before_replay = &before_replay_;
     try {
       step_();
+      capture_.before_replay = nullptr;
     } catch (...) {
+      capture_.before_replay = nullptr;
       cudaStreamEndCapture(stream_, &captured);
       if (captured != nullptr) cudaGraphDestroy(captured);
       throw;
@@ -44,14 +50,16 @@ class GraphRecording final : public Recording {
 
   std::function<void()> step_;
   cudaStream_t stream_;
+  Capture& capture_;
+  std::vector<std::function<void()>> before_replay_;
   bool is_warm_ = false;
   GraphExec executable_;
 };
 
 }  // namespace
 
-std::unique_ptr<Recording> record_graph(std::function<void()> step, cudaStream_t stream) {
-  return std::make_unique<GraphRecording>(std::move(step), stream);
+std::unique_ptr<Recording> record_graph(std::function<void()> step, cudaStream_t stream, Capture& capture) {
+  return std::make_unique<GraphRecording>(std::move(step), stream, capture);
 }
 
 }  // namespace convoy::cuda

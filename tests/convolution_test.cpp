@@ -132,11 +132,21 @@ TEST_P(Convolution, frozen_filters_with_a_trained_bias_on_three_channels) {
   expect_matches(spec, 3);
 }
 
-TEST_P(Convolution, repeats_bit_for_bit) {
+TEST_P(Convolution, sums_the_gradient_of_a_bias_over_many_pixels) {
+  for (const int outputs : {1, 24, 257}) {
+    ConvSpec spec = spec_of({"", 40, {16, 16, 3}, outputs, {1, 1}, {1, 1}, {}}, true, Activation::none);
+    SCOPED_TRACE(outputs);
+    spec.weights_gradient = spec.input_gradient = false;
+    expect_matches(spec, 40);
+  }
+}
+
+TEST_P(Convolution, repeats_bit_for_bit_where_that_is_asked_for) {
+  const auto repeating = make_backend_for_test(GetParam().backend, GetParam().precision, Repeats::bit_for_bit);
   const ConvSpec spec = spec_of(kShapes[2], true, Activation::relu);
   const Tensors given = tensors(spec, 4);
-  const Results first = run_operation(*backend, spec, 4, Mode::train, given);
-  const Results second = run_operation(*backend, spec, 4, Mode::train, given);
+  const Results first = run_operation(*repeating, spec, 4, Mode::train, given);
+  const Results second = run_operation(*repeating, spec, 4, Mode::train, given);
   EXPECT_EQ(first.output, second.output);
   EXPECT_EQ(first.input_gradient, second.input_gradient);
   EXPECT_EQ(first.weights_gradient, second.weights_gradient);

@@ -8,7 +8,9 @@
 #include "convoy/error.hpp"
 #include "convoy/philox.hpp"
 #include "cpu/operations.hpp"
+#include "support/backends.hpp"
 #include "support/cpu_contexts.hpp"
+#include "support/guarded_buffer.hpp"
 
 namespace convoy {
 namespace {
@@ -88,7 +90,9 @@ State<double> run_reference(const Formula& formula, float factor) {
 
 void expect_near(const std::vector<float>& values, const std::vector<double>& expected, double tolerance) {
   double worst = 0;
-  for (std::size_t i = 0; i < values.size(); ++i) worst = std::max(worst, std::abs(values[i] - expected[i]));
+  for (std::size_t i = 0; i < values.size(); ++i) {
+    worst = std::max(worst, std::isfinite(values[i]) ? std::abs(values[i] - expected[i]) : HUGE_VAL);
+  }
   EXPECT_LE(worst, tolerance);
 }
 
@@ -224,20 +228,59 @@ double norm_of(const Matrix& a) {
   return std::sqrt(sum);
 }
 
+// What a product's result is rounded to when it is stored.
+using Rounding = double (*)(double);
+double exact(double value) { return value; }
+
+Matrix rounded(Matrix a, Rounding rounding) {
+  for (double& value : a) value = rounding(value);
+  return a;
+}
+
 // As the reference is written: the wide side is made the columns, A = X X^T, X = a X + (b A + c A A) X.
-Matrix newton_schulz(Matrix x, int rows, int columns, int iterations) {
+Matrix newton_schulz(Matrix x, int rows, int columns, int iterations, Rounding rounding) {
+  if (rows > columns) {
+    return transposed(newton_schulz(transposed(x, rows, columns), columns, rows, iterations, rounding), columns, rows);
+  }
   const double norm = norm_of(x);
   for (double& value : x) value /= norm + 1e-7;
-  if (rows > columns)
-    return transposed(newton_schulz(transposed(x, rows, columns), columns, rows, iterations), columns, rows);
+  x = rounded(x, rounding);
   for (int i = 0; i < iterations; ++i) {
-    const Matrix a = product(x, transposed(x, rows, columns), rows, columns, rows);
+    const Matrix a = rounded(product(x, transposed(x, rows, columns), rows, columns, rows), rounding);
     Matrix b = product(a, a, rows, rows, rows);
     for (std::size_t k = 0; k < b.size(); ++k) b[k] = -4.7750 * a[k] + 2.0315 * b[k];
-    const Matrix bx = product(b, x, rows, rows, columns);
+    const Matrix bx = product(rounded(b, rounding), x, rows, rows, columns);
     for (std::size_t k = 0; k < x.size(); ++k) x[k] = 3.4445 * x[k] + bx[k];
+    x = rounded(x, rounding);
   }
   return x;
+}
+
+// All of kSteps steps in double, but for what `rounding` does inside the Newton-Schulz iteration.
+State<double> run_muon_reference(const MuonSpec& spec, float factor, Rounding rounding = exact) {
+  const std::vector<float> start = random_values(1, 1);
+  State<double> state{{start.begin(), start.end()}, std::vector<double>(kArena), {}};
+  for (int step = 0; step < kSteps; ++step) {
+    const std::vector<float> gradients = gradient_at(step);
+    for (const MuonSpec::Matrix& matrix : spec.matrices) {
+      const std::size_t size = static_cast<std::size_t>(matrix.rows) * matrix.columns;
+      const auto first = state.weights.begin() + static_cast<std::ptrdiff_t>(matrix.offset);
+      Matrix x(size), w(first, first + static_cast<std::ptrdiff_t>(size));
+      for (std::size_t i = 0; i < size; ++i) {
+        const double g = static_cast<double>(factor) * gradients[matrix.offset + i];
+        double& b = state.first[matrix.offset + i];
+        b = spec.momentum * b + g;
+        x[i] = spec.nesterov ? g + spec.momentum * b : b;
+      }
+      x = newton_schulz(x, matrix.rows, matrix.columns, spec.iterations, rounding);
+      const double rate = row_at(step).learning_rates[matrix.group];
+      const double scale = spec.normalise_weights ? std::sqrt(matrix.rows) / norm_of(w) : 1;
+      for (std::size_t i = 0; i < size; ++i) {
+        state.weights[matrix.offset + i] = w[i] * scale * (1 - rate * matrix.weight_decay) - rate * x[i];
+      }
+    }
+  }
+  return state;
 }
 
 class Muon : public ::testing::TestWithParam<MuonCase> {};
@@ -254,33 +297,12 @@ TEST_P(Muon, matches_the_double_precision_reference) {
   spec.nesterov = c.nesterov;
   spec.iterations = c.iterations;
   spec.normalise_weights = c.normalise_weights;
-  const State<float> state = run(*cpu::plan_muon(spec, cpu_context(cpu::select_kernels(), 2)), kSteps, kFactor);
-
-  const std::vector<float> start = random_values(1, 1);
-  std::vector<double> expected(start.begin(), start.end()), buffer(kArena);
-  for (int step = 0; step < kSteps; ++step) {
-    const std::vector<float> gradients = gradient_at(step);
-    for (const MuonSpec::Matrix& matrix : spec.matrices) {
-      const std::size_t size = static_cast<std::size_t>(matrix.rows) * matrix.columns;
-      Matrix x(size), w(expected.begin() + matrix.offset, expected.begin() + matrix.offset + size);
-      for (std::size_t i = 0; i < size; ++i) {
-        const double g = static_cast<double>(kFactor) * gradients[matrix.offset + i];
-        double& b = buffer[matrix.offset + i];
-        b = c.momentum * b + g;
-        x[i] = c.nesterov ? g + c.momentum * b : b;
-      }
-      x = newton_schulz(x, matrix.rows, matrix.columns, c.iterations);
-      const double rate = row_at(step).learning_rates[matrix.group];
-      const double scale = c.normalise_weights ? std::sqrt(matrix.rows) / norm_of(w) : 1;
-      for (std::size_t i = 0; i < size; ++i) {
-        expected[matrix.offset + i] = w[i] * scale * (1 - rate * matrix.weight_decay) - rate * x[i];
-      }
-    }
-  }
   ASSERT_LE(kFirst + count, 30000u);
+  const State<float> state = run(*cpu::plan_muon(spec, cpu_context(cpu::select_kernels(), 2)), kSteps, kFactor);
+  const State<double> expected = run_muon_reference(spec, kFactor);
   // Each Newton-Schulz step multiplies the error of small singular values by up to 3.4, and so its fp32 rounding.
-  expect_near(state.weights, expected, 4e-6);
-  if (c.momentum != 0) expect_near(state.first, buffer, 1e-6);
+  expect_near(state.weights, expected.weights, 4e-6);
+  if (c.momentum != 0) expect_near(state.first, expected.first, 1e-6);
 }
 
 TEST_P(Muon, the_workspace_holds_four_matrices_and_nothing_is_written_past_it) {
@@ -302,11 +324,11 @@ TEST_P(Muon, the_workspace_holds_four_matrices_and_nothing_is_written_past_it) {
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(, Muon,
-                         ::testing::Values(MuonCase{16, 27, 3, 0.6F, true, true}, MuonCase{27, 16, 3, 0.6F, true, true},
-                                           MuonCase{64, 216, 5, 0.95F, true, false},
-                                           MuonCase{90, 33, 5, 0.95F, false, true}, MuonCase{1, 40, 3, 0, false, true},
-                                           MuonCase{40, 1, 3, 0.6F, true, true}));
+const MuonCase kMuonCases[] = {
+    {16, 27, 3, 0.6F, true, true},   {27, 16, 3, 0.6F, true, true}, {64, 216, 5, 0.95F, true, false},
+    {90, 33, 5, 0.95F, false, true}, {1, 40, 3, 0, false, true},    {40, 1, 3, 0.6F, true, true},
+};
+INSTANTIATE_TEST_SUITE_P(, Muon, ::testing::ValuesIn(kMuonCases));
 
 TEST(MuonEdges, a_gradient_of_zeros_only_normalises_the_weights) {
   MuonSpec spec;
@@ -420,6 +442,146 @@ TEST(Updates, a_group_without_a_rate_is_refused_when_planned) {
   EXPECT_THROW(cpu::plan_sgd(SgdSpec{{{0, 8, kMaxGroups, 0.0F}}}, context), Error);
   EXPECT_THROW(cpu::plan_muon(MuonSpec{.matrices = {{0, 2, 4, -1, 0.0F}}}, context), Error);
 }
+
+// Muon on devices. Tolerances are absolute, for weights near 1 after kSteps steps.
+constexpr const char* kFlips =
+    "bf16 where the reference has it; an fp32 sum near the middle may round to the other neighbour: 2^-7 of elements "
+    "up "
+    "to 1.2, at rates that add up to 0.6, and as much from the products before";
+const test::BackendCase kMuonBackends[] = {
+    {"cuda", Precision::fp32, 4e-6, "as on the CPU: fp32 rounding, up to 3.4 times larger after each iteration"},
+    {"cuda", Precision::tf32, 5e-3,
+     "factors rounded or cut to 11 bits, each by up to 2^-10, in the three products of an iteration, whose elements "
+     "are "
+     "up to 1.2; rates that add up to 0.6"},
+    {"cuda", Precision::bf16, 1.2e-2, kFlips},
+    {"cuda", Precision::fp16, 1.2e-2, kFlips},
+};
+
+double to_bf16(double value) {
+  if (value == 0) return 0;
+  const double step = std::ldexp(1.0, std::ilogb(value) - 7);
+  return std::nearbyint(value / step) * step;
+}
+
+// Through the Backend, recorded: from the third step on it is replayed, so that all that changes from step to step is
+// read from the device's memory. The workspace is spoilt between steps.
+State<float> run_recorded(Backend& backend, const UpdateSpec& spec, int steps, float factor) {
+  State<float> state{random_values(1, 1), std::vector<float>(kArena), {}};
+  const std::unique_ptr<Update> update = backend.plan(spec);
+  constexpr std::size_t kBytes = kArena * sizeof(float);
+  const test::GuardedBuffer weights(backend, kBytes, "weights"), gradients(backend, kBytes, "gradients");
+  const test::GuardedBuffer momentum(backend, kBytes, "momentum"), clip(backend, sizeof factor, "factor");
+  const test::GuardedBuffer row(backend, sizeof(StepRow), "row");
+  test::GuardedBuffer workspace(backend, update->workspace_bytes(), "workspace");
+  backend.upload(weights.data(), state.weights.data(), kBytes);
+  backend.upload(momentum.data(), state.first.data(), kBytes);
+  backend.upload(clip.data(), &factor, sizeof factor);
+  const UpdateOperands operands{.weights = weights.as<float>(),
+                                .gradients = gradients.as<float>(),
+                                .first_moment = momentum.as<float>(),
+                                .gradient_factor = factor == 1 ? nullptr : clip.as<float>(),
+                                .workspace = workspace.data(),
+                                .row = row.as<StepRow>()};
+  const auto recording = backend.record(StepKind::full, [&] { update->enqueue(operands); });
+  for (int step = 0; step < steps; ++step) {
+    const std::vector<float> gradient = gradient_at(step);
+    const StepRow current = row_at(step);
+    backend.upload(gradients.data(), gradient.data(), kBytes);
+    backend.upload(row.data(), &current, sizeof current);
+    recording->replay();
+    backend.wait();
+    workspace.poison();
+  }
+  backend.download(state.weights.data(), weights.data(), kBytes);
+  backend.download(state.first.data(), momentum.data(), kBytes);
+  for (const auto* buffer : {&weights, &gradients, &momentum, &clip, &row}) buffer->expect_guards_intact();
+  workspace.expect_guards_intact();
+  return state;
+}
+
+class MuonOnDevice : public ::testing::TestWithParam<test::BackendCase> {
+ protected:
+  void SetUp() override {
+    const std::string reason = test::reason_to_skip(GetParam());
+    if (!reason.empty()) GTEST_SKIP() << reason;
+    backend = test::make_backend_for_test(GetParam().backend, GetParam().precision);
+  }
+  std::unique_ptr<Backend> backend;
+};
+
+TEST_P(MuonOnDevice, matches_the_double_precision_reference) {
+  // Copies in bf16 are rounded in the reference too: the tolerance covers arithmetic alone.
+  const Rounding rounding = backend->compute_type() == DType::f32 ? exact : to_bf16;
+  for (const MuonCase& c : kMuonCases) {
+    SCOPED_TRACE(::testing::Message() << c.rows << " x " << c.columns << ", " << c.iterations << " iterations");
+    const std::size_t count = static_cast<std::size_t>(c.rows) * c.columns;
+    ASSERT_LE(64 + 2 * count, 30000u);
+    MuonSpec spec;
+    // Two of one shape, the second wherever the first ends; and one of another.
+    spec.matrices = {
+        {64, c.rows, c.columns, 0, 0.05F}, {64 + count, c.rows, c.columns, 2, 0.0F}, {30000, 7, 5, 1, 0.0F}};
+    spec.momentum = c.momentum;
+    spec.nesterov = c.nesterov;
+    spec.iterations = c.iterations;
+    spec.normalise_weights = c.normalise_weights;
+    for (const float factor : {1.0F, kFactor}) {
+      const State<float> state = run_recorded(*backend, spec, kSteps, factor);
+      const State<double> expected = run_muon_reference(spec, factor, rounding);
+      expect_near(state.weights, expected.weights, GetParam().tolerance);
+      if (c.momentum != 0) expect_near(state.first, expected.first, 1e-6);
+    }
+  }
+}
+
+TEST_P(MuonOnDevice, repeats_bit_for_bit) {
+  MuonSpec spec;
+  spec.matrices = {{0, 64, 216, 0, 0.05F}, {14000, 90, 33, 1, 0.0F}};
+  const State<float> first = run_recorded(*backend, spec, kSteps, 1), second = run_recorded(*backend, spec, kSteps, 1);
+  EXPECT_EQ(first.weights, second.weights);
+  EXPECT_EQ(first.first, second.first);
+}
+
+TEST_P(MuonOnDevice, takes_more_matrices_than_one_launch) {
+  const Rounding rounding = backend->compute_type() == DType::f32 ? exact : to_bf16;
+  MuonSpec spec;
+  for (int i = 0; i < 130; ++i) {
+    const int rows = 1 + i % 11, columns = 1 + i % 13;
+    spec.matrices.push_back({static_cast<std::size_t>(150 * i), rows, columns, i % 3, 0.01F * static_cast<float>(i)});
+  }
+  spec.iterations = 3;
+  const State<float> state = run_recorded(*backend, spec, kSteps, kFactor);
+  const State<double> expected = run_muon_reference(spec, kFactor, rounding);
+  expect_near(state.weights, expected.weights, GetParam().tolerance);
+  expect_near(state.first, expected.first, 1e-6);
+}
+
+TEST_P(MuonOnDevice, a_gradient_of_zeros_only_normalises_the_weights) {
+  MuonSpec spec;
+  spec.matrices = {{0, 4, 4, 0, 0}};
+  const auto update = backend->plan(UpdateSpec(spec));
+  std::vector<float> weights(16, 2.0F);
+  const Arena memory = backend->allocate(3 * kAlignment, "weights, gradients, momentum");
+  const Arena row = backend->allocate(sizeof(StepRow), "row");
+  const Arena workspace = backend->allocate(update->workspace_bytes(), "workspace");
+  backend->upload(memory.data(), weights.data(), weights.size() * sizeof(float));
+  constexpr std::size_t kStride = kAlignment / sizeof(float);
+  update->enqueue({.weights = memory.floats(),
+                   .gradients = memory.floats() + kStride,
+                   .first_moment = memory.floats() + 2 * kStride,
+                   .workspace = workspace.data(),
+                   .row = static_cast<const StepRow*>(row.data())});
+  backend->download(weights.data(), memory.data(), weights.size() * sizeof(float));
+  for (const float w : weights) EXPECT_FLOAT_EQ(w, 0.5F);  // norm sqrt(16 * 0.25) = 2 = sqrt(4 rows)
+}
+
+TEST_P(MuonOnDevice, refuses_a_group_without_a_rate_when_planned) {
+  EXPECT_THROW(backend->plan(UpdateSpec(MuonSpec{.matrices = {{0, 2, 4, -1, 0.0F}}})), Error);
+  EXPECT_THROW(backend->plan(UpdateSpec(MuonSpec{.matrices = {{0, 0, 4, 0, 0.0F}}})), Error);
+}
+
+INSTANTIATE_TEST_SUITE_P(Backends, MuonOnDevice, ::testing::ValuesIn(kMuonBackends),
+                         [](const auto& test) { return test::name(test.param); });
 
 }  // namespace
 }  // namespace convoy

@@ -176,6 +176,20 @@ std::string_view name(DType type) {
 
 }  // namespace
 
+Convolution pass_of(const ConvSpec& spec, Pass pass, int batch, DType type) {
+  const bool has_relu = spec.activation == Activation::relu, is_forward = pass == Pass::forward;
+  return {.pass = pass,
+          .batch = batch,
+          .input = spec.input,
+          .output = spec.output,
+          .kernel = spec.kernel,
+          .stride = spec.stride,
+          .padding = spec.padding,
+          .type = type,
+          .bias = is_forward && (spec.bias || has_relu),
+          .relu = is_forward && has_relu};
+}
+
 std::string describe(const Convolution& c) {
   return fmt::format("convolution {}x{}x{} -> {}x{}x{}, kernel {}x{}, batch {}, {} in {}", c.input.height,
                      c.input.width, c.input.channels, c.output.height, c.output.width, c.output.channels,

@@ -24,8 +24,11 @@ struct Convolution {
   Size2 kernel, stride;
   Padding padding;
   DType type = DType::f32;
-  bool bias = false, relu = false;  // of a forward pass
+  bool bias = false, relu = false;  // of a forward pass; the bias [O] is of `type` too
 };
+
+// A ReLU brings a bias with it, of zeros where the spec has none: engines that cuDNN need not compile first fuse it so.
+Convolution pass_of(const ConvSpec&, Pass, int batch, DType);
 
 // "convolution 32x32x3 -> 31x31x24, kernel 2x2, batch 2000, backward data in bf16"
 std::string describe(const Convolution&);

@@ -48,10 +48,19 @@ std::vector<Descriptor> configurations(const Graph& graph, cudnnBackendHeurMode_
   return found;
 }
 
+// An error of cuDNN's alone would not say of which of the network's convolutions it is.
+Graph build_named(const Convolution& convolution, const Target& target) {
+  try {
+    return build(convolution, target);
+  } catch (const Error& error) {
+    fail("{}: {}", describe(convolution), error.what());
+  }
+}
+
 }  // namespace
 
 Plan::Plan(const Convolution& convolution, const Rules& rules, const Target& target)
-    : convolution_(convolution), graph_(build(convolution, target)) {
+    : convolution_(convolution), graph_(build_named(convolution, target)) {
   std::string obstacle = "its heuristics know no engine";
   for (const auto mode : {CUDNN_HEUR_MODE_A, CUDNN_HEUR_MODE_FALLBACK}) {
     for (Descriptor& configuration : configurations(graph_, mode, target)) {
@@ -85,8 +94,9 @@ bool Plan::take(Descriptor& configuration, const Rules& rules, const Target& tar
     return false;
   }
   workspace_bytes_ = static_cast<std::size_t>(bytes);
-  const bool on_tensor_cores = has(notes, CUDNN_NUMERICAL_NOTE_TENSOR_CORE);
-  name_ = fmt::format("engine {}{}", number, on_tensor_cores ? " (tensor cores)" : "");
+  on_tensor_cores_ = has(notes, CUDNN_NUMERICAL_NOTE_TENSOR_CORE);
+  is_deterministic_ = !has(notes, CUDNN_NUMERICAL_NOTE_NONDETERMINISTIC);
+  name_ = fmt::format("engine {}{}", number, on_tensor_cores_ ? " (tensor cores)" : "");
   configuration_ = std::move(configuration);
   plan_ = std::move(plan);
   return true;

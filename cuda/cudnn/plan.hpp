@@ -2,7 +2,6 @@
 // keeps our rules.
 #pragma once
 
-#include <array>
 #include <cstddef>
 #include <optional>
 #include <string>
@@ -33,6 +32,8 @@ class Plan {
 
   std::size_t workspace_bytes() const { return workspace_bytes_; }
   const std::string& name() const { return name_; }  // "engine 47 (tensor cores)"
+  bool on_tensor_cores() const { return on_tensor_cores_; }
+  bool is_deterministic() const { return is_deterministic_; }
 
   void execute(cudnnHandle_t handle, const Tensors&, void* workspace);  // enqueues on the handle's stream
 
@@ -45,6 +46,7 @@ class Plan {
   std::optional<Descriptor> configuration_, plan_;
   std::size_t workspace_bytes_ = 0;
   std::string name_;
+  bool on_tensor_cores_ = false, is_deterministic_ = false;
   std::optional<Descriptor> pack_;  // of the last call: it serves again while nothing has moved
   Tensors packed_;
   void* packed_workspace_ = nullptr;

@@ -8,6 +8,7 @@
 #include <algorithm>
 #include <cstring>
 #include <map>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -37,12 +38,24 @@ ncclUniqueId id_of(const std::string& text) {
   return id;
 }
 
+std::string host_name() {
+  char name[256] = {};
+  gethostname(name, sizeof name - 1);
+  return name;
+}
+
+std::string process_name() { return fmt::format("{} {}", host_name(), getpid()); }
+
+bool has_equals(std::vector<std::string> texts) {
+  std::ranges::sort(texts);
+  return std::ranges::adjacent_find(texts) != texts.end();
+}
+
 // Before NCCL does, which names no rank.
 void check_distinct_devices(Communicator& host, int device) {
-  char bus[32] = {}, name[256] = {};
+  char bus[32] = {};
   CHECK_CUDA(cudaDeviceGetPCIBusId(bus, sizeof bus, device));
-  gethostname(name, sizeof name - 1);
-  const std::vector<std::string> all = host.gather(fmt::format("{}, GPU {}", name, bus));
+  const std::vector<std::string> all = host.gather(fmt::format("{}, GPU {}", host_name(), bus));
   for (std::size_t rank = 0; rank < all.size(); ++rank) {
     const auto first = static_cast<std::size_t>(std::find(all.begin(), all.end(), all[rank]) - all.begin());
     if (first == rank) continue;
@@ -65,10 +78,41 @@ struct Marks {
   Event begun, ended, arrived;
 };
 
+Marks make_marks() {
+  return {make_event(cudaEventDefault), make_event(cudaEventDefault), make_event(cudaEventDefault)};
+}
+
+struct Times {
+  double whole = 0, exposed = 0;  // seconds
+};
+
+// Nothing where one of the marks has not been passed yet; never waits.
+std::optional<Times> times_of(const Marks& marks) {
+  for (const Event* event : {&marks.ended, &marks.arrived}) {
+    const cudaError_t status = cudaEventQuery(event->get());
+    if (status == cudaErrorNotReady) return std::nullopt;
+    CHECK_CUDA(status);
+  }
+  float whole = 0, exposed = 0;  // milliseconds
+  CHECK_CUDA(cudaEventElapsedTime(&whole, marks.begun.get(), marks.ended.get()));
+  CHECK_CUDA(cudaEventElapsedTime(&exposed, marks.arrived.get(), marks.ended.get()));
+  return Times{1e-3 * static_cast<double>(whole), 1e-3 * static_cast<double>(std::clamp(exposed, 0.0F, whole))};
+}
+
+// A collective within a recorded step. Its marks are passed anew by every replay.
+struct Recorded {
+  std::size_t bytes = 0;
+  Event done;  // orders the compute stream's nodes after it
+  Marks marks;
+  bool was_replayed = false;
+};
+
 class NcclCommunicator final : public Communicator {
  public:
-  NcclCommunicator(Communicator& host, int device, cudaStream_t compute, std::chrono::duration<double> limit)
-      : host_(host), device_(device), compute_(compute), limit_(limit) {
+  NcclCommunicator(Communicator& host, int device, cudaStream_t compute, const Capture& capture,
+                   std::chrono::duration<double> limit)
+      : host_(host), device_(device), compute_(compute), capture_(capture), limit_(limit) {
+    shares_process_ = has_equals(host_.gather(process_name()));
     ncclUniqueId id{};
     if (host_.rank() == 0) CHECK_NCCL(ncclGetUniqueId(&id));
     id = id_of(host_.gather(host_.rank() == 0 ? text_of(id) : "").front());
@@ -85,7 +129,9 @@ class NcclCommunicator final : public Communicator {
         host_(*owned_host_),
         device_(parent.device_),
         compute_(parent.compute_),
-        limit_(parent.limit_) {
+        capture_(parent.capture_),
+        limit_(parent.limit_),
+        shares_process_(parent.shares_process_) {
     CHECK_NCCL(ncclCommSplit(parent.group_, colour, parent.rank(), &group_, nullptr));
     await(parent.group_, limit_, "dividing the ranks");
     make_streams();
@@ -125,7 +171,12 @@ class NcclCommunicator final : public Communicator {
     before_compute();
   }
 
+  // Where a process launches the graphs of several devices, one may wait for a collective that the next one, held up
+  // behind it, has not launched yet.
+  bool can_be_recorded() const override { return !shares_process_; }
+
   Pending average(FloatRange range) override {
+    if (capture_.before_replay != nullptr) return record_average(range);
     ++cost_.collectives;
     cost_.bytes += static_cast<std::int64_t>(range.count * sizeof(float));
     Marks marks = take_marks();
@@ -140,6 +191,7 @@ class NcclCommunicator final : public Communicator {
   }
 
   void join(Pending pending) override {
+    if (capture_.before_replay != nullptr) return record_join(pending);
     const auto found = pending_.find(pending.number);
     CONVOY_CHECK(found != pending_.end(), "collective #{} was joined before, or never started", pending.number);
     Marks marks = std::move(found->second);
@@ -156,7 +208,14 @@ class NcclCommunicator final : public Communicator {
 
   CommunicationCost cost() const override {
     count_finished();
-    return cost_;
+    CommunicationCost cost = cost_;
+    // Of recorded collectives those are timed that were over when their recording was replayed again.
+    if (timed_replays_ > 0) {
+      const double per_timed = static_cast<double>(replays_) / static_cast<double>(timed_replays_);
+      cost.seconds += recorded_times_.whole * per_timed;
+      cost.exposed_seconds += recorded_times_.exposed * per_timed;
+    }
+    return cost;
   }
 
   std::unique_ptr<Communicator> split(int colour) override {
@@ -195,11 +254,41 @@ class NcclCommunicator final : public Communicator {
     CHECK_CUDA(cudaStreamWaitEvent(compute_, fence_.get(), 0));
   }
 
+  Pending record_average(FloatRange range) {
+    Recorded& recorded = *recorded_.emplace_back(
+        std::make_unique<Recorded>(range.count * sizeof(float), make_event(cudaEventDisableTiming), make_marks()));
+    after_compute();
+    CHECK_CUDA(cudaEventRecordWithFlags(recorded.marks.begun.get(), stream_.get(), cudaEventRecordExternal));
+    CHECK_NCCL(ncclAllReduce(range.data, range.data, range.count, ncclFloat32, ncclSum, group_, stream_.get()));
+    await(group_, limit_, "an all-reduce");
+    CHECK_CUDA(cudaEventRecordWithFlags(recorded.marks.ended.get(), stream_.get(), cudaEventRecordExternal));
+    CHECK_CUDA(cudaEventRecord(recorded.done.get(), stream_.get()));
+    return {recorded_.size() - 1};
+  }
+
+  void record_join(Pending pending) {
+    CONVOY_CHECK(pending.number < recorded_.size(), "collective #{} was not recorded in this step", pending.number);
+    Recorded& recorded = *recorded_[pending.number];
+    CHECK_CUDA(cudaEventRecordWithFlags(recorded.marks.arrived.get(), compute_, cudaEventRecordExternal));
+    CHECK_CUDA(cudaStreamWaitEvent(compute_, recorded.done.get(), 0));
+    capture_.before_replay->push_back([this, &recorded] { count_replay(recorded); });
+  }
+
+  void count_replay(Recorded& recorded) {
+    ++cost_.collectives;
+    cost_.bytes += static_cast<std::int64_t>(recorded.bytes);
+    ++replays_;
+    const std::optional<Times> last = recorded.was_replayed ? times_of(recorded.marks) : std::nullopt;
+    recorded.was_replayed = true;
+    if (!last) return;
+    ++timed_replays_;
+    recorded_times_.whole += last->whole;
+    recorded_times_.exposed += last->exposed;
+  }
+
   Marks take_marks() {
     count_finished();
-    if (free_.empty()) {
-      return {make_event(cudaEventDefault), make_event(cudaEventDefault), make_event(cudaEventDefault)};
-    }
+    if (free_.empty()) return make_marks();
     Marks marks = std::move(free_.back());
     free_.pop_back();
     return marks;
@@ -208,16 +297,10 @@ class NcclCommunicator final : public Communicator {
   // Adds the times of the collectives that are over; never waits.
   void count_finished() const {
     while (!joined_.empty()) {
-      const Marks& marks = joined_.front();
-      const cudaError_t ended = cudaEventQuery(marks.ended.get()), arrived = cudaEventQuery(marks.arrived.get());
-      if (ended == cudaErrorNotReady || arrived == cudaErrorNotReady) return;
-      CHECK_CUDA(ended);
-      CHECK_CUDA(arrived);
-      float whole = 0, exposed = 0;  // milliseconds
-      CHECK_CUDA(cudaEventElapsedTime(&whole, marks.begun.get(), marks.ended.get()));
-      CHECK_CUDA(cudaEventElapsedTime(&exposed, marks.arrived.get(), marks.ended.get()));
-      cost_.seconds += 1e-3 * static_cast<double>(whole);
-      cost_.exposed_seconds += 1e-3 * static_cast<double>(std::clamp(exposed, 0.0F, whole));
+      const std::optional<Times> times = times_of(joined_.front());
+      if (!times) return;
+      cost_.seconds += times->whole;
+      cost_.exposed_seconds += times->exposed;
       free_.push_back(std::move(joined_.front()));
       joined_.erase(joined_.begin());
     }
@@ -227,7 +310,9 @@ class NcclCommunicator final : public Communicator {
   Communicator& host_;
   int device_;
   cudaStream_t compute_;
+  const Capture& capture_;
   std::chrono::duration<double> limit_;
+  bool shares_process_ = false;  // with another worker
   ncclComm_t group_ = nullptr;
   Stream stream_;
   Event fence_;
@@ -235,14 +320,17 @@ class NcclCommunicator final : public Communicator {
   std::map<std::uint64_t, Marks> pending_;           // by the collective's number
   mutable std::vector<Marks> joined_, free_;         // joined: in the order of their joins
   mutable CommunicationCost cost_;
+  std::vector<std::unique_ptr<Recorded>> recorded_;  // by number
+  std::int64_t replays_ = 0, timed_replays_ = 0;     // of recorded collectives
+  Times recorded_times_;                             // of the timed ones
 };
 
 }  // namespace
 
 std::unique_ptr<Communicator> make_nccl_communicator(Communicator& host, int device, cudaStream_t compute,
-                                                     std::chrono::duration<double> limit) {
+                                                     const Capture& capture, std::chrono::duration<double> limit) {
   check_distinct_devices(host, device);
-  return std::make_unique<NcclCommunicator>(host, device, compute, limit);
+  return std::make_unique<NcclCommunicator>(host, device, compute, capture, limit);
 }
 
 }  // namespace convoy::cuda

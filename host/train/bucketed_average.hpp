@@ -17,6 +17,7 @@ class BucketedAverage final : public GradientExchange {
   // `group` outlives it.
   BucketedAverage(Backend& backend, const RankGroup& group) : backend_(backend), group_(group) {}
 
+  bool can_be_recorded() const override { return group_.workers->can_be_recorded(); }
   void begin(const GradientBucket& bucket) override;
   void finish(const GradientBucket& last) override;
 

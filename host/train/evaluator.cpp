@@ -74,7 +74,6 @@ void Evaluator::run_batches(const Weights& weights, const DeviceSet& set, int ra
     row.count = static_cast<std::int32_t>(std::min(batch, count - first));
     backend_.upload(row_.data(), &row, sizeof row);
     per_batch(row, first / batch);
-    if (on_batch_) on_batch_();
   }
 }
 

@@ -43,8 +43,8 @@ class Evaluator {
   Evaluation evaluate(const Weights& weights, const DeviceSet& set) { return evaluate(weights, set, communicator_); }
   // Of weights that this worker alone has, without the others.
   Evaluation evaluate_alone(const Weights& weights, const DeviceSet& set) { return evaluate(weights, set, *self_); }
-  // Called after every batch, for whoever watches the progress.
-  void on_batch(std::function<void()> call) { on_batch_ = std::move(call); }
+  // Called after each operation, for whoever watches the progress.
+  void on_progress(std::function<void()> call) { program_.on_progress(std::move(call)); }
   // The plain view's logits [count, classes], logit scale included; one rank.
   std::vector<float> logits(const Weights& weights, const DeviceSet& set);
 
@@ -69,7 +69,6 @@ class Evaluator {
   Arena weight_copies_, activations_, row_, sums_, logits_;
   std::vector<BatchSums> host_sums_;  // of every batch; other ranks' are zero
   std::vector<double> losses_;
-  std::function<void()> on_batch_;
 };
 
 }  // namespace convoy

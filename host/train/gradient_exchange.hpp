@@ -28,6 +28,8 @@ class GradientExchange {
   GradientExchange& operator=(const GradientExchange&) = delete;
   virtual ~GradientExchange() = default;
 
+  // Whether begin and finish may be part of a recorded step; else all gradients are one bucket, exchanged outside.
+  virtual bool can_be_recorded() const { return true; }
   // This bucket is complete on this rank; the backward pass goes on.
   virtual void begin(const GradientBucket& bucket) = 0;
   // So is the last one; all become what the update takes.

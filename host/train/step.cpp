@@ -114,7 +114,8 @@ void TrainStep::exchange_gradients(GradientExchange& exchange, std::size_t least
 
 void TrainStep::plan_exchange(Prepared& prepared) const {
   if (exchange_ == nullptr) return;
-  prepared.buckets = gradient_buckets(model_.layout, prepared.program->network(), least_bucket_bytes_);
+  const std::size_t least_bytes = exchange_->can_be_recorded() ? least_bucket_bytes_ : 0;
+  prepared.buckets = gradient_buckets(model_.layout, prepared.program->network(), least_bytes);
 }
 
 // They hold the addresses that were bound.
@@ -172,7 +173,7 @@ void TrainStep::enqueue_gradients(Prepared& prepared) {
 // Every bucket but the last leaves as soon as it is complete.
 void TrainStep::enqueue_backward(Prepared& prepared) {
   const std::vector<GradientBucket>& buckets = prepared.buckets;
-  if (buckets.empty()) {
+  if (buckets.empty() || exchanges_outside()) {
     prepared.program->backward();
     return;
   }
@@ -226,6 +227,11 @@ void TrainStep::replay(std::unique_ptr<Recording>& recording, const StepVariant&
 }
 
 void TrainStep::run(const StepVariant& variant) {
+  if (exchanges_outside()) {
+    run_gradients(variant);
+    run_update(variant);
+    return;
+  }
   Prepared& prepared = prepared_for(variant);
   replay(prepared.whole, variant, [this, &prepared] {
     enqueue_gradients(prepared);
@@ -237,6 +243,7 @@ void TrainStep::run(const StepVariant& variant) {
 void TrainStep::run_gradients(const StepVariant& variant) {
   Prepared& prepared = prepared_for(variant);
   replay(prepared.gradients, variant, [this, &prepared] { enqueue_gradients(prepared); });
+  if (exchanges_outside()) exchange_->finish(prepared.buckets.back());
 }
 
 void TrainStep::run_update(const StepVariant& variant) {

@@ -97,6 +97,7 @@ class TrainStep {
   void forget_recordings();
   Prepared& prepared_for(const StepVariant& variant);
   void plan_exchange(Prepared& prepared) const;
+  bool exchanges_outside() const { return exchange_ != nullptr && !exchange_->can_be_recorded(); }
   void enqueue_gradients(Prepared& prepared);
   void enqueue_backward(Prepared& prepared);
   void enqueue_update(Prepared& prepared);

@@ -130,7 +130,7 @@ RunResults train(RunConfig config, Communicator& workers, RunContext& context) {
   Averager averager(backend, communicator, config, ranks);
   Evaluator evaluator(backend, communicator, model, config.evaluation_batch, config.views, pixels,
                       std::max(sets.test.count(), sets.validation.count()));
-  evaluator.on_batch([&] { rank_progress.touch(); });
+  evaluator.on_progress([&] { rank_progress.touch(); });
   const int rank_batch = plan.variant(0).batch;
   const int batches = recalibration_batches(config, model, world.size(), sets.train.count(), rank_batch);
   std::optional<Recalibration> recalibration;

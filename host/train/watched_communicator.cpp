@@ -14,6 +14,7 @@ class WatchedCommunicator final : public Communicator {
   std::string_view kind() const override { return inner_->kind(); }
   int rank() const override { return inner_->rank(); }
   int size() const override { return inner_->size(); }
+  bool can_be_recorded() const override { return inner_->can_be_recorded(); }
   void attach(const Arena& arena) override { inner_->attach(arena); }
   Pending average(FloatRange range) override { return inner_->average(range); }
   CommunicationCost cost() const override { return inner_->cost(); }

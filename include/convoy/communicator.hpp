@@ -59,6 +59,9 @@ class Communicator {
   // The compute stream goes on after the collective.
   virtual void join(Pending pending) = 0;
 
+  // Whether collectives may be part of a recorded step.
+  virtual bool can_be_recorded() const { return true; }
+
   // Both at once: where there is nothing to compute meanwhile, some libraries have a faster way.
   virtual void average_and_join(FloatRange range) { join(average(range)); }
 

@@ -40,6 +40,7 @@ struct AdamSpec {
 
 // Muon (Jordan 2024): momentum, then the update orthogonalised by Newton-Schulz steps
 // X <- a X + (b A + c A^2) X, A = X X^T, from X = G / (|G| + 1e-7); (a,b,c) = (3.4445, -4.7750, 2.0315), fp32.
+// A GPU with --precision tf32 multiplies in TF32, with bf16 or fp16 in bf16 with fp32 sums, as the original does.
 // Before the update each tensor is scaled to Frobenius norm sqrt(rows) where `normalise_weights`.
 struct MuonSpec {
   struct Matrix {

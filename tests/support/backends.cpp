@@ -26,8 +26,9 @@ void PrintTo(const BackendCase& one, std::ostream* stream) {
   *stream << name(one) << ", within " << one.tolerance << ": " << one.reason;
 }
 
-std::unique_ptr<Backend> make_backend_for_test(const std::string& backend, Precision precision) {
-  std::unique_ptr<Backend> made = row_of(backend).make({.precision = precision, .threads = kThreads});
+std::unique_ptr<Backend> make_backend_for_test(const std::string& backend, Precision precision, Repeats repeats) {
+  std::unique_ptr<Backend> made = row_of(backend).make(
+      {.precision = precision, .threads = kThreads, .deterministic = repeats == Repeats::bit_for_bit});
   CONVOY_CHECK(made->info().precision == precision, "the {} backend computes in {} on this machine, not in {}", backend,
                convoy::name(made->info().precision), convoy::name(precision));
   return made;

@@ -2,6 +2,7 @@
 // double-precision reference the result may lie, and why.
 #pragma once
 
+#include <cstdint>
 #include <memory>
 #include <ostream>
 #include <string>
@@ -22,9 +23,12 @@ struct BackendCase {
 std::string name(const BackendCase&);  // "cpu_bf16"
 void PrintTo(const BackendCase&, std::ostream*);
 
+enum class Repeats : std::uint8_t { nearly, bit_for_bit };
+
 // The backend, with two threads where it has threads. Throws Error where this build lacks it or where the machine
 // cannot compute in `precision`.
-std::unique_ptr<Backend> make_backend_for_test(const std::string& backend, Precision precision);
+std::unique_ptr<Backend> make_backend_for_test(const std::string& backend, Precision precision,
+                                               Repeats repeats = Repeats::nearly);
 
 // Why this machine cannot run the case, or "".
 std::string reason_to_skip(const BackendCase&);
