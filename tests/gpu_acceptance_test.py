@@ -1,5 +1,6 @@
 """tools/gpu_acceptance's own parts: reading GoogleTest, finding CUDA's libraries, reading and editing versions in ELF."""
 
+import json
 import os
 import shutil
 import subprocess
@@ -152,6 +153,75 @@ class GlibcVersions(unittest.TestCase):
         self.assertGreater(glibc_versions.number("GLIBC_2.34"), glibc_versions.number("GLIBC_2.4"))
         self.assertGreater(glibc_versions.number("GLIBC_ABI_DT_RELR"), glibc_versions.number("GLIBC_2.34"))
         self.assertGreater(glibc_versions.number("GLIBC_PRIVATE"), glibc_versions.number("GLIBC_2.99"))
+
+
+FAKE_CONVOY = """#!/bin/sh
+case "$*" in
+  info*) echo "devices (--device):"; echo "  cuda             (GPU 0: none such)" ;;
+  selftest*bf16*) echo "  9.0e-01    5.0e-03  MISS  conv1 (output)"; echo "3 comparisons, 1 beyond what is allowed"; exit 1 ;;
+  selftest*fp16*) echo "so far so good"; sleep 100 ;;
+  selftest*tf32*) kill -SEGV $$ ;;
+  selftest*) echo "3 comparisons, 0 beyond what is allowed" ;;
+  *--layers*) echo "airbench94, batch 2000: 9 images/s" ;;
+  *--step*) echo '{"images_per_second": 30, "peak_device_bytes": 8}' ;;
+  train*) while [ "$1" != --out ]; do shift; done; mkdir -p "$2"
+    echo '{"state": "done", "steps": 3, "train_loss": 0.5, "test_accuracy": ACCURACY}' > "$2/summary.json" ;;
+esac
+"""
+FAKE_TESTS = """#!/bin/sh
+case "$*" in
+  *--gtest_list_tests*) printf 'Good.\\n  cuda_1\\nBad.\\n  cuda_1\\n  cuda_2\\n' ;;
+  *Good*) printf '[ RUN      ] Good.cuda_1\\n[       OK ] Good.cuda_1 (1 ms)\\n' ;;
+  *) printf '[ RUN      ] Bad.cuda_1\\n'; kill -SEGV $$ ;;
+esac
+"""
+FAKE_PYTHON = """#!/bin/sh
+echo '{"images_per_second": 10, "peak_device_bytes": 16, "version": "PyTorch 0"}'
+"""
+
+
+@unittest.skipUnless(shutil.which("gcc") or shutil.which("cc"), "no C compiler")
+class WholeRun(unittest.TestCase):
+    """A packed folder whose programs are scripts."""
+
+    def run_with(self, accuracy, *options):
+        folder = Path(tempfile.mkdtemp())
+        self.addCleanup(shutil.rmtree, folder)
+        shutil.copytree(TOOLS, folder / "tools", ignore=shutil.ignore_patterns("__pycache__"))
+        (folder / "tests").mkdir()
+        for name, text in (("convoy", FAKE_CONVOY.replace("ACCURACY", str(accuracy))), ("tests/gpu_tests", FAKE_TESTS),
+                           ("python", FAKE_PYTHON)):
+            (folder / name).write_text(text)
+            (folder / name).chmod(0o755)
+        compiler = shutil.which("gcc") or shutil.which("cc")
+        subprocess.run([compiler, "-shared", "-x", "c", "/dev/null", "-o", folder / "libconvoy_cuda.so"], check=True)
+        done = subprocess.run([sys.executable, folder / "tools" / "gpu_acceptance", "--python", folder / "python",
+                               *options], capture_output=True, text=True)
+        result = json.loads((folder / "acceptance" / "acceptance.json").read_text())
+        self.page = (folder / "acceptance" / "acceptance.txt").read_text()
+        self.rows = {row["name"]: row for row in result["parts"]}
+        return done.returncode
+
+    def test_a_part_that_fails_crashes_or_hangs_is_a_row_and_the_others_run(self):
+        self.assertEqual(self.run_with(0.93, "--minutes", "2"), 1)
+        verdicts = {name: row["verdict"] for name, row in self.rows.items()}
+        self.assertEqual(verdicts, {"device": "passed", "tests": "failed", "selftest fp32": "passed",
+                                    "selftest tf32": "failed", "selftest bf16": "failed", "selftest fp16": "failed",
+                                    "layers": "passed", "training": "passed", "pytorch": "passed"})
+        self.assertEqual(self.rows["tests"]["figures"]["passed"], ["Good.cuda_1"])
+        self.assertEqual(self.rows["tests"]["figures"]["failed"], ["Bad.cuda_1", "Bad: SIGSEGV, 1 cases not run"])
+        self.assertIn("SIGSEGV", self.rows["selftest tf32"]["summary"])
+        self.assertIn("conv1 (output)", self.page)
+        self.assertIn("stopped at its limit", self.rows["selftest fp16"]["summary"])
+        self.assertEqual(self.rows["pytorch"]["figures"]["speed_ratio"], 3)
+        self.assertEqual(self.rows["pytorch"]["figures"]["memory_ratio"], 0.5)
+        self.assertIn("NOT ALL PARTS PASSED", self.page)
+
+    def test_the_training_must_reach_its_accuracy(self):
+        self.assertEqual(self.run_with(0.84, "--only", "training"), 1)
+        self.assertIn("at least 0.85 expected", self.page)
+        self.assertEqual(self.run_with(0.84, "--only", "training", "--least-accuracy", "0.8"), 0)
+        self.assertEqual(self.run_with("null", "--only", "training"), 1)
 
 
 if __name__ == "__main__":
