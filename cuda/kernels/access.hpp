@@ -74,8 +74,12 @@ __device__ inline Access<T, 8> narrow(const float (&from)[8]) {
 }
 
 template <typename T, int kCount>
+__device__ inline void write(void* tensor, std::int64_t element, const Access<T, kCount>& access) {
+  *reinterpret_cast<Access<T, kCount>*>(static_cast<T*>(tensor) + element) = access;
+}
+template <typename T, int kCount>
 __device__ inline void write(void* tensor, std::int64_t element, const float (&values)[kCount]) {
-  *reinterpret_cast<Access<T, kCount>*>(static_cast<T*>(tensor) + element) = narrow<T>(values);
+  write(tensor, element, narrow<T>(values));
 }
 
 // Small integers beside a tensor's elements: kCount of them in one access.

@@ -41,13 +41,12 @@ struct Place {
 // Calls body(place) for every place of a tensor of so many pixels, by all threads of the grid.
 template <int kCount, typename Body>
 __device__ inline void for_places(const PoolArgs& args, int height, int width, const Body& body) {
-  const int accesses = args.channels / kCount;
-  const std::int64_t all = std::int64_t{args.samples} * height * width * accesses;
-  const std::int64_t stride = std::int64_t{gridDim.x} * blockDim.x;
-  for (std::int64_t i = std::int64_t{blockIdx.x} * blockDim.x + threadIdx.x; i < all; i += stride) {
-    const std::int64_t pixel = i / accesses, line = pixel / width;
-    body(Place{static_cast<int>(line / height), static_cast<int>(line % height), static_cast<int>(pixel - line * width),
-               static_cast<int>(i - pixel * accesses) * kCount});
+  const unsigned accesses = args.channels / kCount, rows = height, columns = width;
+  const unsigned all = args.samples * rows * columns * accesses, stride = gridDim.x * blockDim.x;
+  for (unsigned i = blockIdx.x * blockDim.x + threadIdx.x; i < all; i += stride) {
+    const unsigned pixel = i / accesses, line = pixel / columns, sample = line / rows;
+    body(Place{static_cast<int>(sample), static_cast<int>(line - sample * rows),
+               static_cast<int>(pixel - line * columns), static_cast<int>(i - pixel * accesses) * kCount});
   }
 }
 
