@@ -154,7 +154,8 @@ CudaBackend::CudaBackend(const DeviceRequest& request) {
               .cublas_lt = cublas_lt,
               .precision = request.precision,
               .compute = convoy::compute_type(request.precision),
-              .deterministic = request.deterministic};
+              .deterministic = request.deterministic,
+              .autotune = request.autotune};
   int runtime = 0;
   CHECK_CUDA(cudaRuntimeGetVersion(&runtime));
   const std::size_t version = cudnnGetVersion();

@@ -27,6 +27,7 @@ struct Context {
   Precision precision = Precision::fp32;
   DType compute = DType::f32;
   bool deterministic = false;
+  bool autotune = false;  // measure cuDNN's plans instead of believing its guess
 };
 
 }  // namespace convoy::cuda

@@ -9,6 +9,7 @@
 #include <string>
 
 #include "cudnn/plan.hpp"
+#include "cudnn/tuner.hpp"
 #include "kernels/bias_gradient.hpp"
 #include "kernels/convert.hpp"
 #include "kernels/relu.hpp"
@@ -90,7 +91,9 @@ cudnn::Plan Convolution::plan(Pass pass) const {
   const cudnn::Rules rules = {.workspace_limit = kWorkspaceLimit,
                               .tf32 = context_.precision == Precision::tf32,
                               .deterministic = context_.deterministic};
-  return {pass_of(spec_, pass, batch_, context_.compute), rules, cudnn::Target(context_.cudnn)};
+  const cudnn::Convolution convolution = pass_of(spec_, pass, batch_, context_.compute);
+  if (context_.autotune) return cudnn::fastest_plan(convolution, rules, context_.cudnn, cudnn::plan_folder());
+  return {convolution, rules, cudnn::Target(context_.cudnn)};
 }
 
 Needs Convolution::needs() const {

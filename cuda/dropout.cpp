@@ -1,7 +1,10 @@
 // Dropout on the GPU. The mask is drawn again in the backward pass; nothing is kept.
 #include "kernels/dropout.hpp"
 
+#include <limits>
+
 #include "check.hpp"
+#include "convoy/error.hpp"
 #include "nn/check_spec.hpp"
 #include "operations.hpp"
 
@@ -18,6 +21,9 @@ class Dropout final : public Operation {
     args_.salt = spec.salt;
     args_.type = context.compute;
     elements_ = static_cast<std::size_t>(spec.input.elements()) * batch;
+    CONVOY_CHECK(spec.input.elements() <= std::numeric_limits<int>::max() / batch,
+                 "dropout: {} samples of {} elements are more than a kernel counts; a smaller --batch helps", batch,
+                 spec.input.elements());
     needs_.output = elements_ * bytes_per_element(context.compute);
     needs_.input_gradient = mode == Mode::train && spec.input_gradient ? needs_.output : 0;
     needs_.forward_in_place = true;

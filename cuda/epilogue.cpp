@@ -59,14 +59,14 @@ class Epilogue final : public Operation {
 
 Epilogue::Epilogue(const EpilogueSpec& spec, int batch, Mode mode, const Context& context)
     : spec_(spec), mode_(mode), stream_(context.stream), element_(bytes_per_element(context.compute)) {
-  args_.samples = batch;
-  args_.channels = spec.input.channels;
-  args_.height = spec.input.height;
-  args_.width = spec.input.width;
-  args_.pooled_height = spec.output.height;
-  args_.pooled_width = spec.output.width;
-  args_.pool = spec.pool;
-  args_.group_size = normalises_batch() && spec.group_size > 0 ? std::min(spec.group_size, batch) : batch;
+  args_.shape.samples = batch;
+  args_.shape.channels = spec.input.channels;
+  args_.shape.height = spec.input.height;
+  args_.shape.width = spec.input.width;
+  args_.shape.pooled_height = spec.output.height;
+  args_.shape.pooled_width = spec.output.width;
+  args_.shape.pool = spec.pool;
+  args_.shape.group_size = normalises_batch() && spec.group_size > 0 ? std::min(spec.group_size, batch) : batch;
   args_.type = context.compute;
   args_.activation = spec.activation;
   args_.epsilon = spec.epsilon;
@@ -74,7 +74,7 @@ Epilogue::Epilogue(const EpilogueSpec& spec, int batch, Mode mode, const Context
   CONVOY_CHECK(std::int64_t{batch} * spec.input.height * spec.input.width <= std::numeric_limits<int>::max() / 2,
                "epilogue: {} images of {}x{} are more pixels than a kernel counts; a smaller --batch helps", batch,
                spec.input.height, spec.input.width);
-  groups_ = static_cast<std::size_t>((batch + args_.group_size - 1) / args_.group_size);
+  groups_ = static_cast<std::size_t>((batch + args_.shape.group_size - 1) / args_.shape.group_size);
   input_bytes_ = static_cast<std::size_t>(spec.input.elements()) * batch * element_;
   pooled_bytes_ = static_cast<std::size_t>(spec.output.elements()) * batch * element_;
 
@@ -113,10 +113,11 @@ Epilogue::Epilogue(const EpilogueSpec& spec, int batch, Mode mode, const Context
 // is evaluated.
 Work Epilogue::work() const {
   const double in = input_bytes_, pooled = pooled_bytes_, elements = pooled / static_cast<double>(element_);
+  const double covered = pooled * spec_.pool * spec_.pool;  // of the input, by windows
   const double places = saved_.argmax == kNone ? 0 : elements;
   const double activation = smooth() ? 25 : spec_.activation == Activation::relu ? 1 : 0;
   Work work;
-  work.forward_bytes = in + places + pooled;
+  work.forward_bytes = covered + places + pooled;
   for (const bool one_more :
        {saved_.pooled != kNone, normalises_batch(), spec_.residual, saved_.preactivation != kNone}) {
     if (one_more) work.forward_bytes += pooled;
@@ -174,9 +175,9 @@ void Epilogue::forward(const Operands& operands) {
       args.input = args.pooled;
       args.pooled = nullptr;
       args.argmax = nullptr;
-      args.height = args.pooled_height;
-      args.width = args.pooled_width;
-      args.pool = 1;
+      args.shape.height = args.shape.pooled_height;
+      args.shape.width = args.shape.pooled_width;
+      args.shape.pool = 1;
     }
   }
   epilogue_forward_apply(args, stream_);

@@ -1,6 +1,7 @@
 // Max and average pooling on the GPU. A max keeps the places of its maxima.
 #include "kernels/pool.hpp"
 
+#include <algorithm>
 #include <limits>
 
 #include "convoy/error.hpp"
@@ -30,6 +31,9 @@ class Pool final : public Operation {
     const std::size_t element = bytes_per_element(context.compute);
     input_bytes_ = static_cast<std::size_t>(spec.input.elements()) * batch * element;
     output_elements_ = static_cast<std::size_t>(spec.output.elements()) * batch;
+    CONVOY_CHECK(std::max(spec.input.elements(), spec.output.elements()) <= std::numeric_limits<int>::max() / batch,
+                 "pooling: {} samples of {} elements are more than a kernel counts; a smaller --batch helps", batch,
+                 std::max(spec.input.elements(), spec.output.elements()));
     needs_.output = output_elements_ * element;
     if (mode == Mode::train && spec.input_gradient) {
       needs_.input_gradient = input_bytes_;

@@ -111,6 +111,15 @@ TEST_P(Pool, of_equal_values_exactly_one_gets_the_gradient) {
   EXPECT_EQ(found, expected);
 }
 
+TEST_P(Pool, a_window_of_more_than_256_pixels_knows_its_maximum) {
+  for (const Size2& stride : {Size2{2, 1}, Size2{17, 18}}) {
+    PoolSpec spec = spec_of({"", 2, {20, 21, 8}, {17, 18}, stride, {}}, Kind::average);
+    const Tensors given = tensors(spec, 2);  // of an average: so many values of 16 bits cannot all be distinct
+    spec.kind = Kind::max;
+    expect_matches(spec, 2, Mode::train, given);
+  }
+}
+
 TEST_P(Pool, rejects_impossible_specs) {
   for (const Kind kind : {Kind::max, Kind::average}) {
     SCOPED_TRACE(name(kind));

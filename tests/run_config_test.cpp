@@ -95,6 +95,8 @@ TEST(RunConfigs, every_value_of_every_option_survives_the_resolved_recipe) {
                                          {"seed", "9007199254740993"},
                                          {"steps", "12"},
                                          {"threads", "3"},
+                                         {"deterministic", "true"},
+                                         {"autotune", "true"},
                                          {"labels", "coarse"},
                                          {"validation", "0.1"},
                                          {"normalisation", "unit"},

@@ -5,6 +5,7 @@
 #include <cudnn.h>
 
 #include <cstdint>
+#include <string>
 #include <vector>
 
 #include "check.hpp"
@@ -64,6 +65,11 @@ class Descriptor {
   void set_addresses(cudnnBackendAttributeName_t name, const std::vector<void*>& addresses) {
     const auto count = static_cast<std::int64_t>(addresses.size());
     CHECK_CUDNN(cudnnBackendSetAttribute(get(), name, CUDNN_TYPE_VOID_PTR, count, addresses.data()));
+  }
+
+  bool try_set(cudnnBackendAttributeName_t name, const std::string& text) {
+    const auto count = static_cast<std::int64_t>(text.size());
+    return cudnnBackendSetAttribute(get(), name, CUDNN_TYPE_CHAR, count, text.data()) == CUDNN_STATUS_SUCCESS;
   }
 
   void finalize() { CHECK_CUDNN(cudnnBackendFinalize(get())); }

@@ -4,7 +4,8 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <utility>
+#include <cstring>
+#include <nlohmann/json.hpp>
 
 #include "convoy/error.hpp"
 
@@ -60,14 +61,23 @@ Graph build_named(const Convolution& convolution, const Target& target) {
 }  // namespace
 
 Plan::Plan(const Convolution& convolution, const Rules& rules, const Target& target)
-    : convolution_(convolution), graph_(build_named(convolution, target)) {
+    : Plan(std::move(candidates(convolution, rules, target, 1).front())) {}
+
+std::vector<Plan> Plan::candidates(const Convolution& convolution, const Rules& rules, const Target& target,
+                                   std::size_t most) {
+  const auto graph = std::make_shared<const Graph>(build_named(convolution, target));
+  std::vector<Plan> found;
   std::string obstacle = "its heuristics know no engine";
   for (const auto mode : {CUDNN_HEUR_MODE_A, CUDNN_HEUR_MODE_FALLBACK}) {
-    for (Descriptor& configuration : configurations(graph_, mode, target)) {
-      if (take(configuration, rules, target, obstacle)) return;
+    if (!found.empty()) break;
+    for (Descriptor& configuration : configurations(*graph, mode, target)) {
+      Plan plan(convolution, graph);
+      if (plan.take(configuration, rules, target, obstacle)) found.push_back(std::move(plan));
+      if (found.size() == most) break;
     }
   }
-  fail("{}: cuDNN {} has no plan: {}", describe(convolution), cudnnGetVersion(), obstacle);
+  CONVOY_CHECK(!found.empty(), "{}: cuDNN {} has no plan: {}", describe(convolution), cudnnGetVersion(), obstacle);
+  return found;
 }
 
 bool Plan::take(Descriptor& configuration, const Rules& rules, const Target& target, std::string& obstacle) {
@@ -100,6 +110,39 @@ bool Plan::take(Descriptor& configuration, const Rules& rules, const Target& tar
   configuration_ = std::move(configuration);
   plan_ = std::move(plan);
   return true;
+}
+
+std::string Plan::text() const {
+  std::int64_t length = 0;
+  CHECK_CUDNN(cudnnBackendGetAttribute(plan_->get(), CUDNN_ATTR_EXECUTION_PLAN_JSON_REPRESENTATION, CUDNN_TYPE_CHAR, 0,
+                                       &length, nullptr));
+  const auto plan = plan_->values<char>(CUDNN_ATTR_EXECUTION_PLAN_JSON_REPRESENTATION, length);
+  const nlohmann::json whole = {{"name", name_},
+                                {"tensor_cores", on_tensor_cores_},
+                                {"deterministic", is_deterministic_},
+                                {"plan", std::string(plan.data(), strnlen(plan.data(), plan.size()))}};
+  return whole.dump();
+}
+
+std::optional<Plan> Plan::from_text(const std::string& text, const Convolution& convolution, const Target& target) {
+  const auto whole = nlohmann::json::parse(text, nullptr, false);
+  Plan plan(convolution, nullptr);
+  std::string inner;
+  try {
+    inner = whole.at("plan").get<std::string>();
+    plan.name_ = whole.at("name").get<std::string>();
+    plan.on_tensor_cores_ = whole.at("tensor_cores").get<bool>();
+    plan.is_deterministic_ = whole.at("deterministic").get<bool>();
+  } catch (const nlohmann::json::exception&) {
+    return std::nullopt;
+  }
+  plan.plan_.emplace(CUDNN_BACKEND_EXECUTION_PLAN_DESCRIPTOR);
+  target.name_in_plan(*plan.plan_);
+  if (!plan.plan_->try_set(CUDNN_ATTR_EXECUTION_PLAN_JSON_REPRESENTATION, inner)) return std::nullopt;
+  if (!plan.plan_->try_finalize()) return std::nullopt;
+  plan.workspace_bytes_ =
+      static_cast<std::size_t>(plan.plan_->value<std::int64_t>(CUDNN_ATTR_EXECUTION_PLAN_WORKSPACE_SIZE));
+  return plan;
 }
 
 void Plan::pack(const Tensors& tensors, void* workspace) {

@@ -3,8 +3,11 @@
 #pragma once
 
 #include <cstddef>
+#include <memory>
 #include <optional>
 #include <string>
+#include <utility>
+#include <vector>
 
 #include "cudnn/graph.hpp"
 
@@ -29,6 +32,12 @@ class Plan {
  public:
   // Throws Error where cuDNN has no plan that keeps the rules: it names the convolution and what was in the way last.
   Plan(const Convolution&, const Rules&, const Target&);
+  // Up to `most` plans that keep the rules, at least one, in the order of cuDNN's guess of their speed.
+  static std::vector<Plan> candidates(const Convolution&, const Rules&, const Target&, std::size_t most);
+
+  // As text, and back on a device of the same kind by the same version of cuDNN. Nothing where cuDNN refuses the text.
+  std::string text() const;
+  static std::optional<Plan> from_text(const std::string& text, const Convolution&, const Target&);
 
   std::size_t workspace_bytes() const { return workspace_bytes_; }
   const std::string& name() const { return name_; }  // "engine 47 (tensor cores)"
@@ -38,11 +47,13 @@ class Plan {
   void execute(cudnnHandle_t handle, const Tensors&, void* workspace);  // enqueues on the handle's stream
 
  private:
+  Plan(const Convolution& convolution, std::shared_ptr<const Graph> graph)
+      : convolution_(convolution), graph_(std::move(graph)) {}
   bool take(Descriptor& configuration, const Rules&, const Target&, std::string& obstacle);
   void pack(const Tensors&, void* workspace);
 
   Convolution convolution_;
-  Graph graph_;
+  std::shared_ptr<const Graph> graph_;  // of all candidates; null where the plan was text
   std::optional<Descriptor> configuration_, plan_;
   std::size_t workspace_bytes_ = 0;
   std::string name_;

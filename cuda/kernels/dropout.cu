@@ -1,8 +1,8 @@
 // See dropout.hpp. One pass; a thread makes one access of 16 bytes, or of one element where a sample's elements do not
 // fill such accesses, and draws the words for the elements that it holds.
 #include "convoy/philox.hpp"
+#include "kernels/access.hpp"
 #include "kernels/dropout.hpp"
-#include "kernels/launch.hpp"
 
 namespace convoy::cuda {
 namespace {
@@ -15,29 +15,25 @@ __device__ inline std::uint32_t word_of(const Random4& draw, int k) {
 
 template <typename T, int kCount>
 __global__ void dropout_kernel(const DropoutArgs args, float scale) {
-  struct alignas(sizeof(T) * kCount) Access {
-    T values[kCount];
-  };
-  const int accesses = args.sample_elements / kCount;
-  const std::int64_t all = std::int64_t{args.samples} * accesses;
-  const std::int64_t stride = std::int64_t{gridDim.x} * blockDim.x;
+  const unsigned accesses = args.sample_elements / kCount, all = args.samples * accesses;
+  const unsigned stride = gridDim.x * blockDim.x;
   const StepRow row = {
       .seed = args.row->seed, .epoch = args.row->epoch, .first = args.row->first, .count = args.row->count};
-  const auto* input = static_cast<const Access*>(args.input);
-  auto* output = static_cast<Access*>(args.output);
-  for (std::int64_t i = std::int64_t{blockIdx.x} * blockDim.x + threadIdx.x; i < all; i += stride) {
-    Access access = input[i];
+  for (unsigned i = blockIdx.x * blockDim.x + threadIdx.x; i < all; i += stride) {
+    const std::int64_t at = std::int64_t{i} * kCount;
+    Access<T, kCount> access = read<T, kCount>(args.input, at);
     const int position = static_cast<int>(i / accesses);
     if (position < row.count) {
-      const int element = static_cast<int>(i - std::int64_t{position} * accesses) * kCount;
+      const int element = static_cast<int>(i - position * accesses) * kCount;
+      float values[kCount];
+      widen(access, values);
       const auto sample = static_cast<std::uint64_t>(args.order[row.first + position]);
       const auto draw_of = [&](int first) {
         return random_bits(row.seed, Purpose::dropout, static_cast<std::uint32_t>(row.epoch),
                            (sample << 22) + static_cast<std::uint64_t>(first / kWords), args.salt);
       };
       const auto drop = [&](int k, std::uint32_t word) {
-        const T scaled = from_float<T>(to_float(access.values[k]) * scale);
-        access.values[k] = uniform(word) >= args.rate ? scaled : from_float<T>(0.0F);
+        values[k] = uniform(word) >= args.rate ? values[k] * scale : 0.0F;
       };
       if constexpr (kCount == 1) {
         drop(0, word_of(draw_of(element), element % kWords));
@@ -49,8 +45,9 @@ __global__ void dropout_kernel(const DropoutArgs args, float scale) {
           for (int k = 0; k < kWords; ++k) drop(first + k, word_of(draw, k));
         }
       }
+      access = narrow<T>(values);
     }
-    output[i] = access;
+    write(args.output, at, access);
   }
 }
 

@@ -11,14 +11,18 @@
 
 namespace convoy::cuda {
 
-// Tensors lie [N,H,W,C]; pooled means the size after pooling; without pooling it is the input's. Null pointers: not
-// there, or not wanted.
-struct EpilogueArgs {
+struct EpilogueShape {
   int samples = 0, channels = 1;
   int height = 1, width = 1;                // of the input
   int pooled_height = 1, pooled_width = 1;  // of everything else
   int pool = 1;                             // at most 15: a window's position is kept in a byte
   int group_size = 1;                       // samples normalised together; the last group may be smaller
+};
+
+// Tensors lie [N,H,W,C]; pooled means the size after pooling; without pooling it is the input's. Null pointers: not
+// there, or not wanted.
+struct EpilogueArgs {
+  EpilogueShape shape;
   DType type = DType::f32;
   Activation activation = Activation::none;
   float epsilon = 0, statistics_momentum = 0;

@@ -30,47 +30,42 @@ struct Maximum {
   }
 };
 
-// The pooled value of a row; kept, with its place, where `args` has memory for them.
+// What pooling reads and writes.
+struct Pooling {
+  const void* input;
+  void* pooled;           // null: not kept
+  unsigned char* argmax;  // null: not kept
+};
+
 template <typename T, int kCount>
-__device__ inline void pool_row(const EpilogueArgs& args, int row, int channel, float (&values)[kCount]) {
-  const std::int64_t from = window_of(args, row).pixel * args.channels + channel;
-  const std::int64_t stride = std::int64_t{args.width} * args.channels;
+__device__ inline void pool_row(const EpilogueShape& shape, const Pooling& tensors, int row, int channel,
+                                float (&values)[kCount]) {
+  const std::int64_t from = window_of(shape, row).pixel * shape.channels + channel;
+  const std::int64_t stride = std::int64_t{shape.width} * shape.channels;
   Maximum<T, kCount> best;
-  if (args.pool == 2) {  // all four on their way at once
-    const auto first = read<T, kCount>(args.input, from), second = read<T, kCount>(args.input, from + args.channels);
-    const auto third = read<T, kCount>(args.input, from + stride);
-    const auto fourth = read<T, kCount>(args.input, from + stride + args.channels);
+  if (shape.pool == 2) {  // all four on their way at once
+    const auto first = read<T, kCount>(tensors.input, from);
+    const auto second = read<T, kCount>(tensors.input, from + shape.channels);
+    const auto third = read<T, kCount>(tensors.input, from + stride);
+    const auto fourth = read<T, kCount>(tensors.input, from + stride + shape.channels);
     best.begin(first);
     best.add(second, 1);
     best.add(third, 2);
     best.add(fourth, 3);
   } else {
-    best.begin(read<T, kCount>(args.input, from));
-    for (int y = 0; y < args.pool; ++y) {
-      for (int x = y == 0 ? 1 : 0; x < args.pool; ++x) {
-        best.add(read<T, kCount>(args.input, from + y * stride + std::int64_t{x} * args.channels), y * args.pool + x);
+    best.begin(read<T, kCount>(tensors.input, from));
+    for (int y = 0; y < shape.pool; ++y) {
+      for (int x = y == 0 ? 1 : 0; x < shape.pool; ++x) {
+        best.add(read<T, kCount>(tensors.input, from + y * stride + std::int64_t{x} * shape.channels),
+                 y * shape.pool + x);
       }
     }
   }
-  const std::int64_t to = std::int64_t{row} * args.channels + channel;
-  if (args.pooled != nullptr) write<T>(args.pooled, to, best.values);
-  if (args.argmax != nullptr) {
-    Access<unsigned char, kCount> places;
-#pragma unroll
-    for (int i = 0; i < kCount; ++i) places.values[i] = static_cast<unsigned char>(best.places[i]);
-    *reinterpret_cast<Access<unsigned char, kCount>*>(args.argmax + to) = places;
-  }
+  const std::int64_t to = std::int64_t{row} * shape.channels + channel;
+  if (tensors.pooled != nullptr) write<T>(tensors.pooled, to, best.values);
+  if (tensors.argmax != nullptr) write_places<unsigned char>(tensors.argmax, to, best.places);
 #pragma unroll
   for (int i = 0; i < kCount; ++i) values[i] = best.values[i];
-}
-
-template <typename T, int kCount>
-__device__ inline void pooled_value(const EpilogueArgs& args, int row, int channel, float (&values)[kCount]) {
-  if (args.pool == 1) {
-    widen(read<T, kCount>(args.input, std::int64_t{row} * args.channels + channel), values);
-  } else {
-    pool_row<T>(args, row, channel, values);
-  }
 }
 
 // Rounding may take a sum of squares below zero; a NaN stays.
@@ -93,18 +88,18 @@ __device__ void finish_statistics(const EpilogueArgs& args, const Cover& cover, 
   const int width = cover.columns * kCount;
   const int thread = static_cast<int>(threadIdx.y * blockDim.x + threadIdx.x);
   const int channel = static_cast<int>(blockIdx.y) * width + thread % width;
-  const int groups = divided_up(valid_samples(args), args.group_size);
+  const int valid = valid_samples(args), groups = divided_up(valid, args.shape.group_size);
   double running_mean = 0, running_variance = 0;
   bool is_mine = false;
   for (int group = 0; group < groups; ++group) {
-    const Rows rows = rows_of_group(args, group);
+    const Rows rows = rows_of_group(args.shape, valid, group);
     const int count = rows.valid_end - rows.first, each = rows_of_part(cover, count);
-    const int parts = channel < args.channels ? divided_up(count, each) : 0;
-    const float2* first = part_sums + std::int64_t{group} * cover.parts * args.channels + channel;
+    const int parts = channel < args.shape.channels ? divided_up(count, each) : 0;
+    const float2* first = part_sums + std::int64_t{group} * cover.parts * args.shape.channels + channel;
     const double base = parts == 0 ? 0 : __ldcg(first).x;
     double total[3];  // of n (mean - base), n (mean - base)^2, squared deviations
     is_mine = sums.add(width, parts, total, [&](int part, double(&sum)[3]) {
-      const float2 values = __ldcg(first + std::int64_t{part} * args.channels);
+      const float2 values = __ldcg(first + std::int64_t{part} * args.shape.channels);
       const double apart = values.x - base, weighted = min(each, count - part * each) * apart;
       sum[0] += weighted;
       sum[1] += weighted * apart;
@@ -114,32 +109,40 @@ __device__ void finish_statistics(const EpilogueArgs& args, const Cover& cover, 
     const double mean = base + total[0] / count;
     const double squares = not_negative(total[2] + (total[1] - total[0] * total[0] / count));
     const auto inverse = static_cast<float>(1.0 / sqrt(squares / count + static_cast<double>(args.epsilon)));
-    const std::int64_t at = std::int64_t{group} * args.channels + channel;
+    const std::int64_t at = std::int64_t{group} * args.shape.channels + channel;
     args.mean[at] = static_cast<float>(mean);
     args.inverse_deviation[at] = inverse;
     args.factor[at] = args.scale == nullptr ? inverse : args.scale[channel] * inverse;
     running_mean += mean / groups;
     running_variance += squares / max(count - 1.0, 1.0) / groups;
   }
-  if (groups == 0 || !is_mine || channel >= args.channels) return;
+  if (groups == 0 || !is_mine || channel >= args.shape.channels) return;
   move(args.running_mean, channel, args.statistics_momentum, running_mean);
   move(args.running_variance, channel, args.statistics_momentum, running_variance);
 }
 
 template <typename T, int kCount>
-__global__ void __launch_bounds__(kThreads) forward_sums_kernel(const EpilogueArgs args, const Cover cover) {
+__global__ void __launch_bounds__(kThreads, 2) forward_sums_kernel(const EpilogueArgs args, const Cover given) {
   __shared__ BlockSums<2 * kCount> sums;
   __shared__ PartSums<3> part_sums;
+  const EpilogueShape shape = in_registers(args.shape);
+  const Cover cover = in_registers(given);
+  const Pooling tensors{args.input, args.pooled, args.argmax};
+  auto* const workspace = static_cast<float2*>(args.workspace);
   const Place place = place_of<kCount>(cover);
-  const Rows group = rows_of_group(args, place.group);
+  const Rows group = rows_of_group(shape, valid_samples(args), place.group);
   const Rows rows = part_of(cover, place.part, group.first, group.valid_end - group.first);
   const int count = rows.end - rows.first;
-  const bool has_channel = place.channel < args.channels;
+  const bool has_channel = place.channel < shape.channels;
   if (count > 0) {
     int row = rows.first + place.line;
     float first[kCount] = {}, shift[kCount] = {};
     const bool has_first = has_channel && row < rows.end;
-    if (has_first) pooled_value<T>(args, row, place.channel, first);
+    if (has_first && shape.pool == 1) {
+      widen(read<T, kCount>(tensors.input, std::int64_t{row} * shape.channels + place.channel), first);
+    } else if (has_first) {
+      pool_row<T>(shape, tensors, row, place.channel, first);
+    }
     const int probes = min(min(kProbes, cover.lines), count);
     if (place.line < probes) {
 #pragma unroll
@@ -166,17 +169,17 @@ __global__ void __launch_bounds__(kThreads) forward_sums_kernel(const EpilogueAr
     if (has_first) {
       add(first);
       row += cover.lines;
-      if (args.pool == 1) {
+      if (shape.pool == 1) {
 #pragma unroll 4
         for (; row < rows.end; row += cover.lines) {
           float x[kCount];
-          widen(read<T, kCount>(args.input, std::int64_t{row} * args.channels + place.channel), x);
+          widen(read<T, kCount>(tensors.input, std::int64_t{row} * shape.channels + place.channel), x);
           add(x);
         }
       } else {
         for (; row < rows.end; row += cover.lines) {
           float x[kCount];
-          pool_row<T>(args, row, place.channel, x);
+          pool_row<T>(shape, tensors, row, place.channel, x);
           add(x);
         }
       }
@@ -184,7 +187,7 @@ __global__ void __launch_bounds__(kThreads) forward_sums_kernel(const EpilogueAr
     sums.add(cover, values);
     // The first line writes what it knows the shift of.
     if (place.line == 0 && has_channel) {
-      auto* to = static_cast<float2*>(args.workspace) + std::int64_t{static_cast<int>(blockIdx.x)} * args.channels;
+      float2* to = workspace + std::int64_t{static_cast<int>(blockIdx.x)} * shape.channels;
 #pragma unroll
       for (int i = 0; i < kCount; ++i) {
         const float sum = sums.totals[i * cover.columns + threadIdx.x];
@@ -197,99 +200,110 @@ __global__ void __launch_bounds__(kThreads) forward_sums_kernel(const EpilogueAr
   if (is_last_block(args.counters)) finish_statistics<kCount>(args, cover, part_sums);
 }
 
-// What a block's threads multiply their channels with.
-template <int kCount>
-struct Factors {
-  float mean[kCount], factor[kCount], shift[kCount];
-
-  __device__ void read(const EpilogueArgs& args, std::int64_t group, int channel) {
-#pragma unroll
-    for (int i = 0; i < kCount; ++i) {
-      const std::int64_t at = group * args.channels + channel + i;
-      const bool is_batch = args.mean != nullptr, is_running = !is_batch && args.running_mean != nullptr;
-      mean[i] = is_batch ? args.mean[at] : is_running ? args.running_mean[channel + i] : 0.0F;
-      if (is_running) {
-        const float inverse = 1.0F / sqrtf(args.running_variance[channel + i] + args.epsilon);
-        factor[i] = args.scale == nullptr ? inverse : args.scale[channel + i] * inverse;
-      } else {
-        factor[i] = is_batch ? args.factor[at] : 1.0F;
-      }
-      shift[i] = args.shift == nullptr ? 0.0F : args.shift[channel + i];
-    }
+// Mean, factor and shift of a channel: of the group, by the running statistics, or none.
+__device__ inline void factors_of(const EpilogueArgs& args, int group, int channel, float (&numbers)[3]) {
+  numbers[0] = 0.0F;
+  numbers[1] = 1.0F;
+  numbers[2] = args.shift == nullptr ? 0.0F : args.shift[channel];
+  if (args.mean != nullptr) {
+    const std::int64_t at = std::int64_t{group} * args.shape.channels + channel;
+    numbers[0] = args.mean[at];
+    numbers[1] = args.factor[at];
+  } else if (args.running_mean != nullptr) {
+    numbers[0] = args.running_mean[channel];
+    numbers[1] =
+        (args.scale == nullptr ? 1.0F : args.scale[channel]) / sqrtf(args.running_variance[channel] + args.epsilon);
   }
-};
+}
 
 template <typename T, int kCount>
-__global__ void __launch_bounds__(kThreads) forward_apply_kernel(const EpilogueArgs args, const Cover cover) {
+__global__ void __launch_bounds__(kThreads, 3) forward_apply_kernel(const EpilogueArgs args, const Cover given) {
+  __shared__ TileFactors<3, kCount> factors;
+  const EpilogueShape shape = in_registers(args.shape);
+  const Cover cover = in_registers(given);
+  const Pooling tensors{args.input, args.pooled, args.argmax};
+  const void* const residuals = args.residual;
+  void *const preactivations = args.preactivation, *const output = args.output;
+  const Activation activation = args.activation;
   const Place place = place_of<kCount>(cover);
-  const Rows group = rows_of_group(args, place.group);
+  const Rows group = rows_of_group(shape, valid_samples(args), place.group);
   const Rows rows = part_of(cover, place.part, group.first, group.end - group.first);
-  if (place.channel >= args.channels) return;
-  Factors<kCount> factors;
-  if (rows.first < group.valid_end) factors.read(args, place.group, place.channel);
-  const auto apply = [&](int row, float(&x)[kCount], const Access<T, kCount>& residual) {
-    const std::int64_t at = std::int64_t{row} * args.channels + place.channel;
-    if (row >= group.valid_end) {
-      const float zeros[kCount] = {};
-      return write<T>(args.output, at, zeros);
-    }
+  if (rows.first < group.valid_end) {
+    factors.fill(cover, shape.channels,
+                 [&](int channel, float(&numbers)[3]) { factors_of(args, place.group, channel, numbers); });
+  }
+  if (place.channel >= shape.channels) return;
+  float mean[kCount], factor[kCount], shift[kCount];
+  factors.get(0, mean);
+  factors.get(1, factor);
+  factors.get(2, shift);
+  const auto apply = [&](std::int64_t at, float(&x)[kCount], const Access<T, kCount>& residual) {
 #pragma unroll
-    for (int i = 0; i < kCount; ++i) x[i] = fmaf(x[i] - factors.mean[i], factors.factor[i], factors.shift[i]);
-    if (args.residual != nullptr) {
+    for (int i = 0; i < kCount; ++i) x[i] = fmaf(x[i] - mean[i], factor[i], shift[i]);
+    if (residuals != nullptr) {
       float added[kCount];
       widen(residual, added);
 #pragma unroll
       for (int i = 0; i < kCount; ++i) x[i] += added[i];
     }
-    if (args.preactivation != nullptr) write<T>(args.preactivation, at, x);
-    activate(args.activation, x);
-    write<T>(args.output, at, x);
+    if (preactivations != nullptr) write<T>(preactivations, at, x);
+    activate(activation, x);
+    write<T>(output, at, x);
   };
-  constexpr int kAhead = 4;  // rows on their way at once; the output may be the input's memory
-  const int step = args.pool == 1 ? kAhead : 1;
-  for (int row = rows.first + place.line; row < rows.end; row += step * cover.lines) {
-    Access<T, kCount> input[kAhead], residual[kAhead];
-    if (args.pool == 1) {
+  const std::int64_t stride = std::int64_t{cover.lines} * shape.channels;
+  const int valid_end = min(rows.end, group.valid_end);
+  int row = rows.first + place.line;
+  std::int64_t at = std::int64_t{row} * shape.channels + place.channel;
+  if (shape.pool == 1) {
+    constexpr int kAhead = 2;  // rows on their way at once; the output may be the input's memory
+    for (; row < valid_end; row += kAhead * cover.lines, at += kAhead * stride) {
+      Access<T, kCount> input[kAhead], residual[kAhead];
 #pragma unroll
       for (int i = 0; i < kAhead; ++i) {
-        const int next = row + i * cover.lines;
-        const std::int64_t at = std::int64_t{next} * args.channels + place.channel;
-        if (next < rows.end) input[i] = read<T, kCount>(args.input, at);
-        if (next < rows.end && args.residual != nullptr) residual[i] = read<T, kCount>(args.residual, at);
+        if (row + i * cover.lines >= valid_end) continue;
+        input[i] = read<T, kCount>(tensors.input, at + i * stride);
+        if (residuals != nullptr) residual[i] = read<T, kCount>(residuals, at + i * stride);
       }
 #pragma unroll
       for (int i = 0; i < kAhead; ++i) {
+        if (row + i * cover.lines >= valid_end) continue;
         float x[kCount];
         widen(input[i], x);
-        if (row + i * cover.lines < rows.end) apply(row + i * cover.lines, x, residual[i]);
+        apply(at + i * stride, x, residual[i]);
       }
-    } else {
-      const std::int64_t at = std::int64_t{row} * args.channels + place.channel;
-      if (args.residual != nullptr) residual[0] = read<T, kCount>(args.residual, at);
-      float x[kCount];
-      pool_row<T>(args, row, place.channel, x);
-      apply(row, x, residual[0]);
     }
+  } else {
+    for (; row < valid_end; row += cover.lines, at += stride) {
+      Access<T, kCount> residual;
+      if (residuals != nullptr) residual = read<T, kCount>(residuals, at);
+      float x[kCount];
+      pool_row<T>(shape, tensors, row, place.channel, x);
+      apply(at, x, residual);
+    }
+  }
+  for (row = first_from(rows.first + place.line, cover.lines, valid_end); row < rows.end; row += cover.lines) {
+    const float zeros[kCount] = {};
+    write<T>(output, std::int64_t{row} * shape.channels + place.channel, zeros);
   }
 }
 
 }  // namespace
 
 std::size_t epilogue_workspace(const EpilogueArgs& args) {
-  const Cover all = cover(args);
-  return sizeof(float2) * all.groups * all.parts * args.channels;
+  const Cover all = cover(args, kMostSumBlocks);
+  return sizeof(float2) * all.groups * all.parts * args.shape.channels;
 }
 
-int epilogue_counters(const EpilogueArgs& args) { return cover(args).tiles; }
+int epilogue_counters(const EpilogueArgs& args) { return cover(args, kMostSumBlocks).tiles; }
 
 void epilogue_forward_sums(const EpilogueArgs& args, cudaStream_t stream) {
-  launch_covering(args, [&]<typename T, int kCount>(const Cover& all, dim3 blocks, dim3 threads) {
+  launch_covering(args, kMostSumBlocks, [&]<typename T, int kCount>(const Cover& all, dim3 blocks, dim3 threads) {
     forward_sums_kernel<T, kCount><<<blocks, threads, 0, stream>>>(args, all);
   });
 }
 
 void epilogue_forward_apply(const EpilogueArgs& args, cudaStream_t stream) {
-  launch_covering(args, [&]<typename T, int kCount>(const Cover& all, dim3 blocks, dim3 threads) {
+  launch_covering(args, kMostApplyBlocks, [&]<typename T, int kCount>(const Cover& all, dim3 blocks, dim3 threads) {
     forward_apply_kernel<T, kCount><<<blocks, threads, 0, stream>>>(args, all);
   });
 }

@@ -7,6 +7,7 @@
 // follows from their number and the channels alone: results do not depend on the planned batch or on the device.
 #pragma once
 
+#include "kernels/access.hpp"
 #include "kernels/activation.hpp"
 #include "kernels/epilogue.hpp"
 #include "kernels/launch.hpp"
@@ -14,9 +15,11 @@
 namespace convoy::cuda {
 
 constexpr int kLineBytes = 128;
-constexpr int kMostColumns = 32;      // threads along the channels where each reads one element
-constexpr int kLeastRows = 8;         // that a thread takes, where there are so many: fewer are not worth a part
-constexpr int kMostBlocks = 132 * 4;  // of one group: all at once on an H100, so that the last of them comes soon
+constexpr int kMostColumns = 32;  // threads along the channels where each reads one element
+constexpr int kLeastRows = 8;     // that a thread takes, where there are so many: fewer are not worth a part
+// Blocks for one group. Where they make sums: all at once on an H100, two a multiprocessor at 128 registers a thread,
+// so that there is no second wave and few sums to add up. Else: enough that the last wave is short.
+constexpr int kMostSumBlocks = 132 * 2, kMostApplyBlocks = 132 * 12;
 
 struct Cover {
   int columns;     // threads of a block along the channels
@@ -27,31 +30,31 @@ struct Cover {
   int groups;      // gridDim.x is groups * parts
 };
 
-constexpr int divided_up(int a, int b) { return (a + b - 1) / b; }
+__host__ __device__ constexpr int divided_up(int a, int b) { return (a + b - 1) / b; }
 
 inline int elements_per_access(const EpilogueArgs& args) {
   const int pack = static_cast<int>(16 / bytes_per_element(args.type));
-  return args.channels % pack == 0 ? pack : 1;
+  return args.shape.channels % pack == 0 ? pack : 1;
 }
 
-inline Cover cover(const EpilogueArgs& args) {
+inline Cover cover(const EpilogueArgs& args, int most_blocks) {
   const int count = elements_per_access(args);
-  const int accesses = args.channels / count;
+  const int accesses = args.shape.channels / count;
   Cover cover{};
   cover.tiles = divided_up(accesses, count == 1 ? kMostColumns : kLineBytes / 16);
   cover.columns = divided_up(accesses, cover.tiles);
   cover.lines = kThreads / cover.columns;
-  cover.most_parts = std::max(kMostBlocks / cover.tiles, 1);
-  const int group_rows = args.group_size * args.pooled_height * args.pooled_width;
+  cover.most_parts = std::max(most_blocks / cover.tiles, 1);
+  const int group_rows = args.shape.group_size * args.shape.pooled_height * args.shape.pooled_width;
   cover.parts = std::min(cover.most_parts, divided_up(group_rows, kLeastRows * cover.lines));
-  cover.groups = divided_up(args.samples, args.group_size);
+  cover.groups = divided_up(args.shape.samples, args.shape.group_size);
   return cover;
 }
 
 // kernel<T, elements per access>(args, cover), on a grid that covers all rows and channels.
 template <typename Launch>
-void launch_covering(const EpilogueArgs& args, const Launch& launch) {
-  const Cover all = cover(args);
+void launch_covering(const EpilogueArgs& args, int most_blocks, const Launch& launch) {
+  const Cover all = cover(args, most_blocks);
   const dim3 blocks(static_cast<unsigned>(all.groups * all.parts), static_cast<unsigned>(all.tiles));
   const dim3 threads(static_cast<unsigned>(all.columns), static_cast<unsigned>(all.lines));
   const bool is_packed = elements_per_access(args) > 1;
@@ -62,44 +65,30 @@ void launch_covering(const EpilogueArgs& args, const Launch& launch) {
   CHECK_CUDA(cudaGetLastError());
 }
 
-template <typename T, int kCount>
-struct alignas(sizeof(T) * kCount) Access {
-  T values[kCount];
-};
-
-template <typename T, int kCount>
-__device__ inline Access<T, kCount> read(const void* tensor, std::int64_t element) {
-  return *reinterpret_cast<const Access<T, kCount>*>(static_cast<const T*>(tensor) + element);
-}
-
-template <typename T, int kCount>
-__device__ inline void widen(const Access<T, kCount>& from, float (&to)[kCount]) {
-#pragma unroll
-  for (int i = 0; i < kCount; ++i) to[i] = to_float(from.values[i]);
-}
-
-template <typename T, int kCount>
-__device__ inline void write(void* tensor, std::int64_t element, const float (&values)[kCount]) {
-  Access<T, kCount> narrow;
-#pragma unroll
-  for (int i = 0; i < kCount; ++i) narrow.values[i] = from_float<T>(values[i]);
-  *reinterpret_cast<Access<T, kCount>*>(static_cast<T*>(tensor) + element) = narrow;
-}
-
 // Rows [first, end), those from `valid_end` on padding.
 struct Rows {
   int first, end, valid_end;
 };
 
 __device__ inline int valid_samples(const EpilogueArgs& args) {
-  return args.row == nullptr ? args.samples : min(max(args.row->count, 0), args.samples);
+  return args.row == nullptr ? args.shape.samples : min(max(args.row->count, 0), args.shape.samples);
 }
 
-__device__ inline Rows rows_of_group(const EpilogueArgs& args, int group) {
-  const int pixels = args.pooled_height * args.pooled_width;
-  const int first = group * args.group_size;
-  const int end = min(first + args.group_size, args.samples);
-  return {first * pixels, end * pixels, max(first, min(end, valid_samples(args))) * pixels};
+// Field by field: what a kernel takes from its arguments at its beginning it keeps in registers, and need not fetch
+// again in its loops.
+__device__ inline EpilogueShape in_registers(const EpilogueShape& shape) {
+  return {shape.samples,       shape.channels,     shape.height, shape.width,
+          shape.pooled_height, shape.pooled_width, shape.pool,   shape.group_size};
+}
+__device__ inline Cover in_registers(const Cover& cover) {
+  return {cover.columns, cover.lines, cover.tiles, cover.parts, cover.most_parts, cover.groups};
+}
+
+__device__ inline Rows rows_of_group(const EpilogueShape& shape, int valid_samples, int group) {
+  const int pixels = shape.pooled_height * shape.pooled_width;
+  const int first = group * shape.group_size;
+  const int end = min(first + shape.group_size, shape.samples);
+  return {first * pixels, end * pixels, max(first, min(end, valid_samples)) * pixels};
 }
 
 __device__ inline int rows_of_part(const Cover& cover, int rows) {
@@ -112,6 +101,11 @@ __device__ inline Rows part_of(const Cover& cover, int part, int first, int rows
   const int end = first + rows;
   const int begin = min(first + part * each, end);
   return {begin, min(begin + each, end), end};
+}
+
+// The first of first, first + step, ... that is not below `least`.
+__device__ inline int first_from(int first, int step, int least) {
+  return first >= least ? first : first + divided_up(least - first, step) * step;
 }
 
 // Where a thread is. `channel` may lie beyond the last.
@@ -132,12 +126,12 @@ struct Window {
   bool is_last_row, is_last_column;
 };
 
-__device__ inline Window window_of(const EpilogueArgs& args, int row) {
-  const int line = row / args.pooled_width, column = row - line * args.pooled_width;
-  const int sample = line / args.pooled_height, in_sample = line - sample * args.pooled_height;
-  const std::int64_t image_row = std::int64_t{sample} * args.height + in_sample * args.pool;
-  return {image_row * args.width + column * args.pool, in_sample == args.pooled_height - 1,
-          column == args.pooled_width - 1};
+__device__ inline Window window_of(const EpilogueShape& shape, int row) {
+  const int line = row / shape.pooled_width, column = row - line * shape.pooled_width;
+  const int sample = line / shape.pooled_height, in_sample = line - sample * shape.pooled_height;
+  const std::int64_t image_row = std::int64_t{sample} * shape.height + in_sample * shape.pool;
+  return {image_row * shape.width + column * shape.pool, in_sample == shape.pooled_height - 1,
+          column == shape.pooled_width - 1};
 }
 
 // Sums of kValues numbers of every thread over the lines of the block, in a fixed order; all threads must come.
@@ -170,6 +164,31 @@ struct BlockSums {
       totals[thread] = sum;
     }
     __syncthreads();
+  }
+};
+
+// What the channels of a tile are multiplied with, read once a block: kRows numbers a channel.
+template <int kRows, int kCount>
+struct TileFactors {
+  static constexpr int kMostChannels = kCount == 1 ? kMostColumns : kLineBytes / 16 * kCount;
+  float values[kRows][kMostChannels];
+
+  // source(channel, numbers): the numbers of one channel. All threads must come.
+  template <typename Source>
+  __device__ void fill(const Cover& cover, int channels, const Source& source) {
+    const int thread = static_cast<int>(threadIdx.y) * cover.columns + static_cast<int>(threadIdx.x);
+    const int channel = static_cast<int>(blockIdx.y) * cover.columns * kCount + thread;
+    if (thread < cover.columns * kCount && channel < channels) {
+      float numbers[kRows];
+      source(channel, numbers);
+#pragma unroll
+      for (int row = 0; row < kRows; ++row) values[row][thread] = numbers[row];
+    }
+    __syncthreads();
+  }
+  __device__ void get(int row, float (&numbers)[kCount]) const {
+#pragma unroll
+    for (int i = 0; i < kCount; ++i) numbers[i] = values[row][threadIdx.x * kCount + i];
   }
 };
 

@@ -82,71 +82,125 @@ __device__ Motion view_motion(const View& view) {
 // The edge pixel is not repeated: -1 is 1, size is size - 2.
 __device__ int reflect(int i, int size) { return size - 1 - abs(size - 1 - abs(i)); }
 
-__device__ bool is_cut(const Motion& motion, int y, int x) {
+// Whether the cut-out covers an output pixel.
+__device__ bool covers(const Motion& motion, int y, int x) {
   const auto side = static_cast<unsigned>(motion.cut_side);
   return static_cast<unsigned>(y - motion.cut_top) < side && static_cast<unsigned>(x - motion.cut_left) < side;
 }
 
-template <typename T, int channels>
-__global__ void __launch_bounds__(kSampleThreads) prepare_input_kernel(const InputArgs args) {
-  constexpr int kCount = Pack<T>::kCount;
-  __shared__ Random4 draws[kDraws];
-  const StepRow& row = *args.row;
-  const int position = static_cast<int>(blockIdx.x);
-  const int height = args.input.height, width = args.input.width, elements = height * width * channels;
-  const bool is_padding = position >= row.count;
-
-  const std::uint8_t* image = nullptr;
-  Motion motion;
-  if (!is_padding) {
-    const std::int64_t sample = args.source.order[row.first + position];
-    const std::int64_t image_bytes = std::int64_t{height} * width * args.image.channels;
-    image = args.source.images + (args.source.staged ? position : sample) * image_bytes;
-    if (args.mode == Mode::evaluate) {
-      motion = view_motion(args.view);
-    } else {
-      const int lane = static_cast<int>(threadIdx.x);
-      if (lane < kDraws) draws[lane] = draw(lane, args.augmentation, row, static_cast<std::uint64_t>(sample));
-      __syncthreads();
-      motion = motion_of(args.augmentation, args.image, static_cast<std::uint32_t>(row.epoch), draws);
-    }
-  }
-
-  const auto value_at = [&](int y, int x, int c) {
-    const int from =
-        reflect(y + motion.dy, height) * width + reflect((motion.flip ? width - 1 - x : x) + motion.dx, width);
-    const auto pixel = static_cast<float>(args.image.channels == 1 ? image[from] : image[from * channels + c]);
-    const float value = __fmaf_rn(__fmaf_rn(pixel, motion.contrast, motion.shift), args.scale[c], args.offset[c]);
-    return is_cut(motion, y, x) ? 0.0F : value;
-  };
-
-  T* const output = static_cast<T*>(args.output);
-  const std::int64_t begin = std::int64_t{position} * elements;
-  for (std::int64_t pack = begin / kCount + threadIdx.x; pack * kCount < begin + elements; pack += kSampleThreads) {
-    const int first = static_cast<int>(pack * kCount - begin);  // the sample's element; below 0 in the sample before
-    const int last = min(first + kCount, elements);
-    const int start = max(first, 0);
-    int c = start % channels, x = start / channels % width, y = start / channels / width;
-    Pack<T> values;
+// values[index], kept in registers.
+template <typename T, int count>
+__device__ T pick(const T (&values)[count], int index) {
+  T picked = values[0];
 #pragma unroll
-    for (int i = 0; i < kCount; ++i) {
-      values.values[i] = T(0.0F);
-      const int element = first + i;
-      if (is_padding || element < 0 || element >= last) continue;
-      values.values[i] = from_float<T>(value_at(y, x, c));
-      if (++c < channels) continue;
-      c = 0;
-      if (++x < width) continue;
+  for (int i = 1; i < count; ++i) picked = index == i ? values[i] : picked;
+  return picked;
+}
+
+// What is the same for every pack of a sample.
+template <int channels>
+struct Sample {
+  const std::uint8_t* image;
+  int height, width;
+  bool is_grey;  // of the data: one channel, repeated
+  Motion motion;
+  float scale[channels], offset[channels];
+};
+
+// Elements [first, first + kCount) of a sample's output. Those before its first element or behind its last are some
+// other's.
+template <typename T, int channels>
+__device__ Pack<T> pack_at(const Sample<channels>& sample, int first) {
+  constexpr int kCount = Pack<T>::kCount;
+  constexpr int kPixels = (kCount + channels - 2) / channels + 1;  // that a pack touches at most
+  const int first_channel = (first % channels + channels) % channels;
+  const int first_pixel = (first - first_channel) / channels;
+
+  int pixels[kPixels];  // of the image
+  bool is_cut[kPixels];
+  int y = max(first_pixel, 0) / sample.width, x = max(first_pixel, 0) % sample.width;
+  const Motion& motion = sample.motion;
+#pragma unroll
+  for (int p = 0; p < kPixels; ++p) {
+    const int from_y = reflect(min(y, sample.height - 1) + motion.dy, sample.height);
+    const int from_x = reflect((motion.flip ? sample.width - 1 - x : x) + motion.dx, sample.width);
+    pixels[p] = (from_y * sample.width + from_x) * (sample.is_grey ? 1 : channels);
+    is_cut[p] = covers(motion, y, x);
+    if (first_pixel + p >= 0 && ++x == sample.width) {
       x = 0;
       ++y;
     }
+  }
+  float scale[channels], offset[channels];  // from first_channel on
+#pragma unroll
+  for (int c = 0; c < channels; ++c) {
+    scale[c] = pick(sample.scale, (first_channel + c) % channels);
+    offset[c] = pick(sample.offset, (first_channel + c) % channels);
+  }
+
+  Pack<T> pack;
+#pragma unroll
+  for (int i = 0; i < kCount; ++i) {
+    // The pixel follows from first_channel, but for one of two neighbours from i alone.
+    const int low = i / channels, high = (i + channels - 1) / channels;
+    const bool is_high = first_channel + i >= channels * high;
+    const int channel = first_channel + i - channels * (is_high ? high : low);
+    const int byte = (is_high ? pixels[high] : pixels[low]) + (sample.is_grey ? 0 : channel);
+    const float value = __fmaf_rn(static_cast<float>(sample.image[byte]), motion.contrast, motion.shift);
+    const float normal = __fmaf_rn(value, scale[i % channels], offset[i % channels]);
+    pack.values[i] = from_float<T>((is_high ? is_cut[high] : is_cut[low]) ? 0.0F : normal);
+  }
+  return pack;
+}
+
+template <typename T, int channels>
+__global__ void __launch_bounds__(kSampleThreads) prepare_input_kernel(const InputArgs args) {
+  __shared__ Random4 draws[kDraws];
+  const StepRow& row = *args.row;
+  const int position = static_cast<int>(blockIdx.x), thread = static_cast<int>(threadIdx.x);
+  const bool is_padding = position >= row.count;
+  Sample<channels> sample;
+  sample.height = args.input.height;
+  sample.width = args.input.width;
+  const int elements = sample.height * sample.width * channels;
+  if (!is_padding) {
+    const std::int64_t number = args.source.order[row.first + position];
+    const std::int64_t image_bytes = std::int64_t{sample.height} * sample.width * args.image.channels;
+    sample.image = args.source.images + (args.source.staged ? position : number) * image_bytes;
+    sample.is_grey = args.image.channels == 1;
+#pragma unroll
+    for (int c = 0; c < channels; ++c) {
+      sample.scale[c] = args.scale[c];
+      sample.offset[c] = args.offset[c];
+    }
+    if (args.mode == Mode::evaluate) {
+      sample.motion = view_motion(args.view);
+    } else {
+      if (thread < kDraws) draws[thread] = draw(thread, args.augmentation, row, static_cast<std::uint64_t>(number));
+      __syncthreads();
+      sample.motion = motion_of(args.augmentation, args.image, static_cast<std::uint32_t>(row.epoch), draws);
+    }
+  }
+
+  constexpr int kCount = Pack<T>::kCount;
+  T* const output = static_cast<T*>(args.output);
+  const std::int64_t begin = std::int64_t{position} * elements;
+  for (std::int64_t index = begin / kCount + thread; index * kCount < begin + elements; index += kSampleThreads) {
+    const int first = static_cast<int>(index * kCount - begin);  // below 0 where the pack begins in the sample before
+    Pack<T> pack;
+    if (is_padding) {
+#pragma unroll
+      for (T& value : pack.values) value = T(0.0F);
+    } else {
+      pack = pack_at<T>(sample, first);
+    }
     if (first >= 0 && first + kCount <= elements) {
-      reinterpret_cast<Pack<T>*>(output)[pack] = values;
+      reinterpret_cast<Pack<T>*>(output)[index] = pack;
       continue;
     }
 #pragma unroll
     for (int i = 0; i < kCount; ++i) {
-      if (first + i >= 0 && first + i < last) output[begin + first + i] = values.values[i];
+      if (first + i >= 0 && first + i < elements) output[begin + first + i] = pack.values[i];
     }
   }
 }

@@ -2,7 +2,7 @@
 // writes every pixel once: where windows overlap a pixel gathers what the windows that hold it hand back, so that
 // nothing is zeroed and each sum is rounded once; where they do not, each window writes its own pixels and those up to
 // the next window, so that its gradient is read once.
-#include "kernels/launch.hpp"
+#include "kernels/access.hpp"
 #include "kernels/pool.hpp"
 
 namespace convoy::cuda {
@@ -41,34 +41,18 @@ struct Place {
 // Calls body(place) for every place of a tensor of so many pixels, by all threads of the grid.
 template <int kCount, typename Body>
 __device__ inline void for_places(const PoolArgs& args, int height, int width, const Body& body) {
-  const int accesses = args.channels / kCount;
-  const std::int64_t all = std::int64_t{args.samples} * height * width * accesses;
-  const std::int64_t stride = std::int64_t{gridDim.x} * blockDim.x;
-  for (std::int64_t i = std::int64_t{blockIdx.x} * blockDim.x + threadIdx.x; i < all; i += stride) {
-    const std::int64_t pixel = i / accesses, line = pixel / width;
-    body(Place{static_cast<int>(line / height), static_cast<int>(line % height), static_cast<int>(pixel - line * width),
-               static_cast<int>(i - pixel * accesses) * kCount});
+  const unsigned accesses = args.channels / kCount, rows = height, columns = width;
+  const unsigned all = args.samples * rows * columns * accesses, stride = gridDim.x * blockDim.x;
+  for (unsigned i = blockIdx.x * blockDim.x + threadIdx.x; i < all; i += stride) {
+    const unsigned pixel = i / accesses, line = pixel / columns, sample = line / rows;
+    body(Place{static_cast<int>(sample), static_cast<int>(line - sample * rows),
+               static_cast<int>(pixel - line * columns), static_cast<int>(i - pixel * accesses) * kCount});
   }
 }
 
 template <typename T, int kCount>
-struct alignas(sizeof(T) * kCount) Access {
-  T values[kCount];
-};
-
-template <typename T, int kCount>
 __device__ inline void load(const void* tensor, std::int64_t element, float (&values)[kCount]) {
-  const auto access = *reinterpret_cast<const Access<T, kCount>*>(static_cast<const T*>(tensor) + element);
-#pragma unroll
-  for (int i = 0; i < kCount; ++i) values[i] = to_float(access.values[i]);
-}
-
-template <typename T, int kCount>
-__device__ inline void store(void* tensor, std::int64_t element, const float (&values)[kCount]) {
-  Access<T, kCount> access;
-#pragma unroll
-  for (int i = 0; i < kCount; ++i) access.values[i] = from_float<T>(values[i]);
-  *reinterpret_cast<Access<T, kCount>*>(static_cast<T*>(tensor) + element) = access;
+  widen(read<T, kCount>(tensor, element), values);
 }
 
 __host__ __device__ inline bool has_small_places(const PoolArgs& args) {
@@ -77,23 +61,15 @@ __host__ __device__ inline bool has_small_places(const PoolArgs& args) {
 
 template <typename Integer, int kCount>
 __device__ inline void load_places_as(const void* places, std::int64_t element, int (&values)[kCount]) {
-  const auto access = *reinterpret_cast<const Access<Integer, kCount>*>(static_cast<const Integer*>(places) + element);
+  const auto narrow = read_places<Integer, kCount>(places, element);
 #pragma unroll
-  for (int i = 0; i < kCount; ++i) values[i] = access.values[i];
+  for (int i = 0; i < kCount; ++i) values[i] = narrow.values[i];
 }
 
 template <int kCount>
 __device__ inline void load_places(const PoolArgs& args, std::int64_t element, int (&values)[kCount]) {
   has_small_places(args) ? load_places_as<std::uint8_t>(args.argmax, element, values)
                          : load_places_as<std::uint16_t>(args.argmax, element, values);
-}
-
-template <typename Integer, int kCount>
-__device__ inline void store_places_as(void* places, std::int64_t element, const int (&values)[kCount]) {
-  Access<Integer, kCount> access;
-#pragma unroll
-  for (int i = 0; i < kCount; ++i) access.values[i] = static_cast<Integer>(values[i]);
-  *reinterpret_cast<Access<Integer, kCount>*>(static_cast<Integer*>(places) + element) = access;
 }
 
 // Ties go to the first position in row-major order; a NaN wins, as in PyTorch.
@@ -121,8 +97,8 @@ __device__ inline void max_window(const PoolArgs& args, const Place& at, Range r
   }
   if (args.argmax == nullptr) return;
   const std::int64_t element = at.element(args.output_height, args.output_width, args.channels);
-  has_small_places(args) ? store_places_as<std::uint8_t>(args.argmax, element, places)
-                         : store_places_as<std::uint16_t>(args.argmax, element, places);
+  has_small_places(args) ? write_places<std::uint8_t>(args.argmax, element, places)
+                         : write_places<std::uint16_t>(args.argmax, element, places);
 }
 
 template <typename T, int kCount>
@@ -155,7 +131,7 @@ __global__ void __launch_bounds__(kThreads) forward_kernel(const PoolArgs args) 
     float result[kCount];
     args.kind == PoolSpec::Kind::max ? max_window<T>(args, at, rows, columns, result)
                                      : average_window<T>(args, at, rows, columns, result);
-    store<T>(args.output, at.element(args.output_height, args.output_width, args.channels), result);
+    write<T>(args.output, at.element(args.output_height, args.output_width, args.channels), result);
   });
 }
 
@@ -191,7 +167,7 @@ __global__ void __launch_bounds__(kThreads) gather_kernel(const PoolArgs args) {
         for (int i = 0; i < kCount; ++i) sum[i] += !is_max || places[i] == place ? gradient[i] : 0.0F;
       }
     }
-    store<T>(args.input_gradient, at.element(args.height, args.width, args.channels), sum);
+    write<T>(args.input_gradient, at.element(args.height, args.width, args.channels), sum);
   });
 }
 
@@ -213,7 +189,7 @@ __global__ void __launch_bounds__(kThreads) scatter_kernel(const PoolArgs args) 
         float values[kCount];
 #pragma unroll
         for (int i = 0; i < kCount; ++i) values[i] = is_inside && (!is_max || places[i] == place) ? gradient[i] : 0.0F;
-        store<T>(args.input_gradient,
+        write<T>(args.input_gradient,
                  Place{at.sample, row, column, at.channel}.element(args.height, args.width, args.channels), values);
       }
     }

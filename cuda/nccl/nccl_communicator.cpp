@@ -86,17 +86,22 @@ struct Times {
   double whole = 0, exposed = 0;  // seconds
 };
 
-// Nothing where one of the marks has not been passed yet; never waits.
-std::optional<Times> times_of(const Marks& marks) {
-  for (const Event* event : {&marks.ended, &marks.arrived}) {
-    const cudaError_t status = cudaEventQuery(event->get());
+// Milliseconds between two marks; nothing where one of them has not been passed yet. Never waits.
+std::optional<float> milliseconds(const Event& from, const Event& to) {
+  float between = 0;
+  for (const cudaError_t status : {cudaEventQuery(from.get()), cudaEventQuery(to.get()),
+                                   cudaEventElapsedTime(&between, from.get(), to.get())}) {
     if (status == cudaErrorNotReady) return std::nullopt;
     CHECK_CUDA(status);
   }
-  float whole = 0, exposed = 0;  // milliseconds
-  CHECK_CUDA(cudaEventElapsedTime(&whole, marks.begun.get(), marks.ended.get()));
-  CHECK_CUDA(cudaEventElapsedTime(&exposed, marks.arrived.get(), marks.ended.get()));
-  return Times{1e-3 * static_cast<double>(whole), 1e-3 * static_cast<double>(std::clamp(exposed, 0.0F, whole))};
+  return between;
+}
+
+std::optional<Times> times_of(const Marks& marks) {
+  const std::optional<float> whole = milliseconds(marks.begun, marks.ended);
+  const std::optional<float> exposed = milliseconds(marks.arrived, marks.ended);
+  if (!whole || !exposed) return std::nullopt;
+  return Times{1e-3 * static_cast<double>(*whole), 1e-3 * static_cast<double>(std::clamp(*exposed, 0.0F, *whole))};
 }
 
 // A collective within a recorded step. Its marks are passed anew by every replay.

@@ -16,7 +16,8 @@ namespace {
 
 struct BenchArguments {
   explicit BenchArguments(CLI::App& app)
-      : options(app, {"model", "batch", "precision", "device", "threads", "optimizer", "seed"}) {}
+      : options(app, {"model", "batch", "precision", "device", "threads", "deterministic", "autotune", "optimizer",
+                      "seed"}) {}
   ConfigOptions options;
   int steps = 10;
   bool step = false, layers = false, average = false, json = false;

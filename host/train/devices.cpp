@@ -106,7 +106,9 @@ ChosenDevice choose_device(RunConfig& config, int local_worker) {
   config.device = row.choice;
   chosen.backend = row.make({.precision = config.precision,
                              .threads = config.threads,
-                             .index = row.count == nullptr ? 0 : local_worker % row.count()});
+                             .index = row.count == nullptr ? 0 : local_worker % row.count(),
+                             .deterministic = config.deterministic,
+                             .autotune = config.autotune});
   config.threads = chosen.backend->info().threads;
   chosen.line = fmt::format("device: {} [{}]; precision: {} [{}]", describe(chosen.backend->info()), reason,
                             name(config.precision), precision_reason);

@@ -110,6 +110,7 @@ struct RunConfig {
   Precision precision = Precision::fp32;
   DeviceChoice device = DeviceChoice::automatic;
   int threads = 0;  // 0: every core this process may use
+  bool deterministic = false, autotune = false;  // of a GPU's algorithms; the CPU's always repeat to the bit
   std::uint64_t seed = 0;
 
   double timeout = 60, startup_timeout = 600;  // seconds that a rank may stand still; 0: for ever

@@ -213,6 +213,8 @@ constexpr RunOption kRunOptions[] = {
   {"steps", common, integer, "N", "stop after N steps, the schedule stays; 0: all", kMayChange, RUN(&RunConfig::steps), 0, 1e15},
   {"out", common, text, "DIR", "the run's folder [runs/RECIPE-DATE-TIME]", kMayChange, RUN(&RunConfig::out)},
   {"threads", common, integer, "T", "processor threads; 0: every core allowed", kMayChange, RUN(&RunConfig::threads), 0, 4096},
+  {"deterministic", common, boolean, "", "GPU: only algorithms that repeat to the bit", kMayChange, RUN(&RunConfig::deterministic)},
+  {"autotune", common, boolean, "", "GPU: measure cuDNN's plans and keep the fastest in ~/.cache/convoy", kMayChange, RUN(&RunConfig::autotune)},
 
   {"labels", OptionGroup::data, word, Words<LabelKind>::all, "which labels of CIFAR-100", kFixed, RUN(&RunConfig::labels)},
   {"validation", OptionGroup::data, real, "COUNT|FRACTION", "hold out part of the training set, equally of each class; the test set is then read once, at the end", kFixed, &set_validation, &get<RunConfig, &RunConfig::validation>, 0, kMost},

@@ -17,6 +17,7 @@ struct DeviceRequest {
   int threads = 0;            // of a CPU; 0: every core that this process may use
   int index = 0;              // among the visible devices of this kind
   bool deterministic = false;  // only algorithms that give the same bits each time
+  bool autotune = false;       // choose among algorithms by measuring them
 };
 
 // One table of functions; none of them throws but `make` and `connect`.

@@ -1,4 +1,4 @@
-// labels: unit
+// labels: unit gpu-less
 // Every convolution of every network of the zoo has plans in cuDNN, on GPUs that need not be here: the real library is
 // asked, by the properties of a device. What it says of numbers and speed only a GPU can tell.
 #include <fmt/format.h>

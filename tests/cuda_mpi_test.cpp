@@ -1,0 +1,85 @@
+// labels: gpu
+// Processes under mpirun, each with a GPU of its own: NCCL's collectives, within recorded steps and between them.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <filesystem>
+#include <fstream>
+#include <string>
+
+#include "mpi/mpi_communicator.hpp"
+#include "support/run_files.hpp"
+#include "support/shell.hpp"
+#include "support/smooth_networks.hpp"
+#include "support/temporary_folder.hpp"
+#include "train/device_module.hpp"
+
+#ifndef CONVOY_TEST_EXECUTABLE
+#define CONVOY_TEST_EXECUTABLE ""
+#endif
+
+namespace convoy {
+namespace {
+
+using testing::HasSubstr;
+
+constexpr double kRounding = 1e-5;  // see ranks_test
+constexpr int kRanks = 2;
+
+class MpiOnCuda : public testing::Test {
+ protected:
+  void SetUp() override {
+    if (std::string_view(CONVOY_TEST_EXECUTABLE).empty()) GTEST_SKIP() << "built without the executable";
+    if (!mpi_missing().empty()) GTEST_SKIP() << mpi_missing();
+    const auto& [module, reason] = open_device_module("cuda");
+    const std::string missing = module == nullptr ? reason : module->missing();
+    if (!missing.empty()) GTEST_SKIP() << missing;
+    if (module->count() < kRanks) GTEST_SKIP() << kRanks << " GPUs needed, " << module->count() << " visible";
+    std::ofstream(folder_.path() / "smooth_norm.json") << test::kSmoothNormNetwork;
+  }
+
+  test::ShellOutcome shell(const std::string& line) const {
+    return test::run_shell("cd '" + folder_.path().string() + "' && OMPI_MCA_rmaps_base_oversubscribe=1 CONVOY='" +
+                           CONVOY_TEST_EXECUTABLE + "' timeout 120 " + line + " 2>&1");
+  }
+  test::ShellOutcome launch(int ranks, const std::string& options) const {
+    return shell("'" CONVOY_TEST_SOURCE_DIR "/tools/launch' " + std::to_string(ranks) + " " + options);
+  }
+
+  static constexpr const char* kTrain =
+      "train --model smooth_norm.json --data synthetic:103 --batch 10 --epochs 2 --optimizer sgd --momentum 0.9 "
+      "--nesterov --learning-rate 0.02 --evaluation-batch 40 ";
+
+  TemporaryFolder folder_;
+};
+
+// Buckets of one kilobyte: several collectives leave during the backward pass, all of them within the graph.
+TEST_F(MpiOnCuda, processes_on_cuda_equal_virtual_ranks_of_the_cpu) {
+  for (const std::string policy : {"step --gradient-bucket 0.001", "every:4"}) {
+    const std::string options = kTrain + ("--average " + policy);
+    const auto many = launch(kRanks, options + " --device cuda --out many");
+    ASSERT_EQ(many.code, 0) << many.output;
+    const auto one = shell("'" CONVOY_TEST_EXECUTABLE "' " + options + " --device cpu --virtual-ranks 2 --out one");
+    ASSERT_EQ(one.code, 0) << one.output;
+    const test::RunWeights found = test::weights_of(folder_.path() / "many"),
+                           expected = test::weights_of(folder_.path() / "one");
+    EXPECT_LT(test::distance(found.trained, expected.trained), kRounding) << policy;
+    EXPECT_LT(test::distance(found.statistics, expected.statistics), kRounding) << policy;
+    const auto costs = test::summary_of(folder_.path() / "many"), counted = test::summary_of(folder_.path() / "one");
+    EXPECT_GT(costs["collectives"], policy == "every:4" ? 5 : 3 * 22) << "every replay counts";
+    EXPECT_GT(costs["communication_seconds"], 0);
+    EXPECT_GE(costs["communication_seconds"], costs["exposed_communication_seconds"]);
+    EXPECT_EQ(counted["world_size"], costs["world_size"]);
+  }
+}
+
+TEST_F(MpiOnCuda, two_processes_on_one_cuda_device_are_refused_by_name) {
+  const auto outcome = shell("env CUDA_VISIBLE_DEVICES=0 CONVOY='" CONVOY_TEST_EXECUTABLE "' '" CONVOY_TEST_SOURCE_DIR
+                             "/tools/launch' 2 " +
+                             std::string(kTrain) + "--device cuda --out refused");
+  EXPECT_EQ(outcome.code, 1) << outcome.output;
+  EXPECT_THAT(outcome.output, HasSubstr("ranks 0 and 1 have the same GPU"));
+}
+
+}  // namespace
+}  // namespace convoy
