@@ -40,8 +40,10 @@ class Context:
         if not module.exists():
             raise PartFailed(f"{module} is missing: a build without CUDA")
         names = cuda_libraries.wanted(module)
-        packages = [*self.args.site_packages, *(ROOT / "build" / "cuda-from-pypi").glob("lib/python3*/site-packages"),
-                    ROOT / "build" / "cuda-from-pypi" / "packages"]
+        from_pypi = ROOT / "build" / "cuda-from-pypi"
+        packages = [*self.args.site_packages, from_pypi / "packages"]
+        for environment in (from_pypi, Path(self.args.python).parent.parent):
+            packages += environment.glob("lib/python3*/site-packages")
         self.library_folders, missing = cuda_libraries.find(names, cuda_libraries.places(packages))
         return missing
 
