@@ -38,7 +38,7 @@ def build(context):
 
 def test_targets():
     """As tests/CMakeLists.txt finds them: the programs with cases for CUDA."""
-    files = sorted((ROOT / "tests").glob("*_test.cpp"))
+    files = sorted((ROOT / "tests").glob("**/*_test.cpp"))
     return [f"test_{file.name.removesuffix('_test.cpp')}" for file in files if '"cuda"' in file.read_text()]
 
 
