@@ -14,6 +14,7 @@
 
 #include "mpi/mpi_communicator.hpp"
 #include "support/data_files.hpp"
+#include "support/files.hpp"
 #include "support/run_files.hpp"
 #include "support/shell.hpp"
 #include "support/smooth_networks.hpp"
@@ -47,10 +48,6 @@ class Mpi : public testing::Test {
   }
 
   fs::path file(const std::string& name) const { return folder_.path() / name; }
-  std::string text_of(const std::string& name) const {
-    std::ifstream stream(file(name));
-    return {std::istreambuf_iterator<char>(stream), {}};
-  }
 
   // A shell's line in the test's folder, ended after `limit`; messages are part of the output. Slots of Open MPI 4 and
   // 5: the two parts of a job in which workers get arguments of their own are counted apart by tools/launch.
@@ -69,9 +66,8 @@ class Mpi : public testing::Test {
   // crashes where each has its own.
   test::ShellOutcome launch_each(const std::string& first, const std::string& second,
                                  seconds limit = seconds(60)) const {
-    std::ofstream(file("worker.sh")) << "#!/bin/sh\nif [ \"${OMPI_COMM_WORLD_RANK:-$PMI_RANK}\" = 0 ]; then\n  "
-                                     << first << "\nelse\n  " << second << "\nfi\n";
-    fs::permissions(file("worker.sh"), fs::perms::owner_all);
+    test::write_script(file("worker.sh"), "if [ \"${OMPI_COMM_WORLD_RANK:-$PMI_RANK}\" = 0 ]; then\n  " + first +
+                                              "\nelse\n  " + second + "\nfi");
     return shell("env CONVOY=./worker.sh " + kLaunch + "2 train", limit);
   }
   test::ShellOutcome launch_two(const std::string& first, const std::string& second) const {
