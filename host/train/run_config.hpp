@@ -56,7 +56,7 @@ struct AveragingSettings {
   double outer_learning_rate = -1, outer_momentum = -1;  // -1: what OuterOptimizer has for the kind
   MomentsRule moments = MomentsRule::local;
   int delay = 0;      // steps between an average's start and its use: 0 or 1
-  double bucket = 2;  // MB of gradients that leave together; 0: all
+  double bucket = 1;  // MB of gradients that leave together; 0: all
 };
 
 // What a recipe's table [groups.NAME] says; everything else is inherited from the run's own settings.
