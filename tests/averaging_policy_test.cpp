@@ -85,8 +85,8 @@ TEST(AveragingPolicies, mistakes_are_named) {
   EXPECT_EQ(refusal("every:0"), "every:K: K is a whole number of steps from 1, 0 found");
   EXPECT_EQ(refusal("every:2.5"), "every:K: K is a whole number of steps from 1, 2.5 found");
   EXPECT_EQ(refusal("every:x"), "every:K expected, 'x' found");
-  EXPECT_EQ(refusal("post-local:1"), "post-local:EPOCH,K expected, 1 numbers found");
-  EXPECT_EQ(refusal("epoch:2"), "epoch expected, 1 numbers found");
+  EXPECT_EQ(refusal("post-local:1"), "post-local:EPOCH,K expected, 1 number found");
+  EXPECT_EQ(refusal("epoch:2"), "epoch expected, 1 number found");
   EXPECT_THAT(refusal("epochs"), testing::HasSubstr("did you mean 'epoch'"));
 }
 

@@ -11,8 +11,10 @@
 #include <sstream>
 #include <string>
 
+#include "support/files.hpp"
 #include "support/shell.hpp"
 #include "support/temporary_folder.hpp"
+#include "train/run_options.hpp"
 
 #ifndef CONVOY_TEST_EXECUTABLE
 #define CONVOY_TEST_EXECUTABLE ""
@@ -21,6 +23,7 @@
 namespace convoy {
 namespace {
 
+using test::text_of;
 using testing::EndsWith;
 using testing::HasSubstr;
 using testing::Not;
@@ -31,11 +34,6 @@ struct Outcome {
   int code = -1;
   std::string output, errors;
 };
-
-std::string text_of(const std::filesystem::path& path) {
-  std::ifstream file(path);
-  return {std::istreambuf_iterator<char>(file), {}};
-}
 
 class CommandLine : public testing::Test {
  protected:
@@ -79,6 +77,21 @@ TEST_F(CommandLine, help_teaches_with_examples) {
     const std::string rest = outcome.output.substr(examples);
     EXPECT_NE(rest.find("\n  convoy ", rest.find("\n  convoy ") + 1), std::string::npos) << command;
   }
+}
+
+TEST_F(CommandLine, help_of_training_fits_a_screen_and_help_all_has_every_option) {
+  const std::string usual = convoy("train --help").output, all = convoy("train --help-all").output;
+  EXPECT_LE(std::count(usual.begin(), usual.end(), '\n'), 45) << usual;
+  EXPECT_GT(std::count(all.begin(), all.end(), '\n'), 80);
+  for (const char* option : {"--data ", "--recipe ", "--out ", "--average ", "--virtual-ranks ", "--help-all"}) {
+    EXPECT_THAT(usual, HasSubstr(option));
+  }
+  EXPECT_THAT(usual, Not(HasSubstr("--outer-momentum")));
+  for (const RunOption& option : run_options()) {
+    EXPECT_THAT(all, HasSubstr("--" + std::string(option.name))) << option.name;
+  }
+  EXPECT_THAT(all, HasSubstr("Examples:\n"));
+  EXPECT_EQ(convoy("train --help-all").code, 0);
 }
 
 TEST_F(CommandLine, the_version_names_compiler_and_build) {

@@ -6,13 +6,13 @@
 
 #include <cstdlib>
 #include <filesystem>
-#include <fstream>
 #include <map>
 #include <string>
 #include <string_view>
 #include <vector>
 
 #include "convoy/error.hpp"
+#include "support/files.hpp"
 #include "support/shell.hpp"
 #include "support/temporary_folder.hpp"
 
@@ -45,8 +45,7 @@ class LaunchTool : public testing::Test {
   }
 
   void script(const std::string& name, const std::string& text) const {
-    std::ofstream(folder_.path() / name) << "#!" << (folder_.path() / "bash").string() << "\n" << text << "\n";
-    fs::permissions(folder_.path() / name, fs::perms::owner_all);
+    test::write_script(folder_.path() / name, text, (folder_.path() / "bash").string());
   }
   // Prints its arguments in brackets and ends with 7.
   void mpirun(const std::string& version) const {

@@ -6,6 +6,7 @@
 #include <cstdio>
 #include <filesystem>
 #include <fstream>
+#include <map>
 #include <memory>
 #include <string>
 #include <vector>
@@ -170,6 +171,47 @@ TEST_F(Ranks, uneven_shares_are_exact) {
       EXPECT_EQ(rows[i]["images_seen"], expected[i]["images_seen"]);
     }
   }
+}
+
+TEST_F(Ranks, each_rank_logs_what_it_did_by_itself) {
+  const auto folder = run(
+      smooth() + kUneven + kNesterov + average("every:4", 2) + Settings{{"log-every", "4"}, {"log-ranks", "true"}}, 2);
+  std::map<std::string, std::vector<std::vector<nlohmann::json>>> rows;  // by kind and rank
+  for (int rank = 0; rank < 4; ++rank) {
+    std::ifstream file(folder / "ranks" / (std::to_string(rank) + ".jsonl"));
+    for (const char* kind : {"rank", "step", "epoch"}) rows[kind].emplace_back();
+    for (std::string line; std::getline(file, line);) {
+      nlohmann::json row = nlohmann::json::parse(line);
+      const std::string kind = row["kind"];
+      rows[kind].back().push_back(std::move(row));
+    }
+    ASSERT_EQ(rows["rank"].back().size(), 1U);
+    EXPECT_EQ(rows["rank"].back().front()["rank"], rank);
+    EXPECT_EQ(rows["rank"].back().front()["world_size"], 4);
+  }
+  EXPECT_FALSE(std::filesystem::exists(folder / "ranks" / "4.jsonl"));
+  // Together they are the rows of the run.
+  for (const auto& [kind, loss] : {std::pair{"step", "loss"}, {"epoch", "train_loss"}}) {
+    const auto together = test::rows_of(folder, kind);
+    ASSERT_GT(together.size(), 1U);
+    std::int64_t images_before = 0;
+    for (std::size_t i = 0; i < together.size(); ++i) {
+      std::int64_t images = 0;
+      double sum = 0;
+      for (const auto& of_rank : rows[kind]) {
+        ASSERT_EQ(of_rank.size(), together.size());
+        EXPECT_EQ(of_rank[i]["step"], together[i]["step"]);
+        images += of_rank[i]["images"].get<std::int64_t>();
+        sum += of_rank[i]["images"].get<double>() * of_rank[i]["loss"].get<double>();
+        EXPECT_GE(of_rank[i]["train_seconds"], of_rank[i]["wait_seconds"]);
+      }
+      EXPECT_EQ(images, together[i]["images_seen"].get<std::int64_t>() - images_before);
+      EXPECT_NEAR(sum / static_cast<double>(images), together[i][loss].get<double>(), 1e-9) << kind;
+      images_before = together[i]["images_seen"];
+    }
+  }
+  EXPECT_NE(rows["step"][0][0]["loss"], rows["step"][1][0]["loss"]);
+  EXPECT_FALSE(std::filesystem::exists(run(smooth() + kEven) / "ranks"));
 }
 
 TEST_F(Ranks, the_summary_counts_ranks_and_collectives) {

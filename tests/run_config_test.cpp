@@ -141,6 +141,8 @@ TEST(RunConfigs, every_value_of_every_option_survives_the_resolved_recipe) {
                                          {"batch-per-rank", "32"},
                                          {"scale-rate", "sqrt"},
                                          {"shard", "dirichlet:0.5"},
+                                         {"gradient-bucket", "0.5"},
+                                         {"log-ranks", "true"},
                                          {"samples-per-rank", "30000"},
                                          {"start", "own"},
                                          {"local-accuracy", "true"},

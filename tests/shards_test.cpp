@@ -319,11 +319,11 @@ TEST(Dirichlet, mean_and_variance_are_those_of_the_distribution) {
 }
 
 TEST(Shards, mistakes_are_named) {
-  EXPECT_EQ(refusal([] { Sharding::parse("dirichlet"); }),
-            "dirichlet:ALPHA expected, ALPHA a number above 0; '' found");
-  EXPECT_THAT(refusal([] { Sharding::parse("dirichlet:0"); }), HasSubstr("above 0; '0' found"));
-  EXPECT_THAT(refusal([] { Sharding::parse("dirichlet:1x"); }), HasSubstr("'1x' found"));
-  EXPECT_THAT(refusal([] { Sharding::parse("fixed:2"); }), HasSubstr("one of epoch|fixed|dirichlet:ALPHA|overlapping"));
+  EXPECT_EQ(refusal([] { Sharding::parse("dirichlet"); }), "dirichlet:ALPHA expected, 0 numbers found");
+  EXPECT_EQ(refusal([] { Sharding::parse("dirichlet:0"); }), "dirichlet:ALPHA: ALPHA is a number above 0, 0 found");
+  EXPECT_EQ(refusal([] { Sharding::parse("dirichlet:1x"); }), "dirichlet:ALPHA expected, '1x' found");
+  EXPECT_EQ(refusal([] { Sharding::parse("fixed:2"); }), "fixed expected, 1 number found");
+  EXPECT_THAT(refusal([] { Sharding::parse("halves"); }), HasSubstr("one of epoch|fixed|dirichlet:ALPHA|overlapping"));
   EXPECT_THAT(refusal([] { Sharding::parse("fixd"); }), HasSubstr("did you mean 'fixed'"));
   const std::vector<std::int32_t> labels = labels_of(100);
   EXPECT_THAT(refusal([&] { make("overlapping", {.batch = 2, .world_size = 2, .samples_per_rank = 101}, labels); }),

@@ -1,13 +1,51 @@
 // Values stay text here: the table reads them, so that a recipe and the command line give the same messages.
 #include "cli/config_options.hpp"
 
+#include <fmt/format.h>
+
+#include <algorithm>
 #include <memory>
+#include <utility>
 
 #include "train/run_options.hpp"
 
 namespace convoy {
+namespace {
+
+// Beside all of the group Common: what --help shows, so that it fits a screen.
+constexpr std::string_view kUsual[] = {"flip",      "translate",      "average", "batch-per-rank", "virtual-ranks",
+                                       "log-every", "evaluate-every", "help",    "help-all"};
+
+bool is_usual(const CLI::Option* option) {
+  const std::string name = option->get_lnames().empty() ? "" : option->get_lnames().front();
+  return option->get_group() == "Common" || std::ranges::find(kUsual, name) != std::end(kUsual);
+}
+
+// --help shows the usual options, --help-all every one.
+class ShortHelp final : public CLI::Formatter {
+ public:
+  std::string make_help(const CLI::App* app, std::string name, CLI::AppFormatMode mode) const override {
+    shows_all_ = mode == CLI::AppFormatMode::All;
+    std::string text = CLI::Formatter::make_help(app, std::move(name), mode);
+    for (std::size_t at; (at = text.find("\n\n\n")) != std::string::npos;) text.erase(at, 1);  // where groups were
+    return text;
+  }
+  std::string make_group(std::string group, bool is_positional,
+                         std::vector<const CLI::Option*> options) const override {
+    if (!shows_all_) std::erase_if(options, [](const CLI::Option* option) { return !is_usual(option); });
+    return options.empty() ? "" : CLI::Formatter::make_group(std::move(group), is_positional, std::move(options));
+  }
+
+ private:
+  mutable bool shows_all_ = false;  // the base's functions are const
+};
+
+}  // namespace
 
 ConfigOptions::ConfigOptions(CLI::App& app) {
+  app.set_help_all_flag("--help-all", fmt::format("Print all {} options and exit", run_options().size() + 2))
+      ->group("Help");
+  app.formatter(std::make_shared<ShortHelp>());
   app.add_option("--recipe", recipe_, "settings to start from: a name from 'convoy info --recipes', or a TOML file")
       ->type_name("NAME|FILE")
       ->group("Common");

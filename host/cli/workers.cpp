@@ -47,10 +47,13 @@ JobWatch::JobWatch(JoinedWorkers& workers, const RunConfig& config, RunContext& 
         options.print = [this](const std::string& line) {
           if (!has_spoken_) print_to_stderr(line);
         };
-        options.on_verdict = [this, &context](const Verdict& verdict) {
+        Communicator* communicator = workers.communicator.get();  // which watch() below keeps
+        options.on_verdict = [this, &context, communicator](const Verdict& verdict) {
           if (exit_code_ != 0) std::_Exit(exit_code_);  // its own failure is recorded
           context.fail(verdict.message);
           std::this_thread::sleep_for(kOthersLeave);
+          // A process that was stopped cannot leave by itself, and not every launcher ends it unasked.
+          if (communicator->rank() == 0) communicator->abort(static_cast<int>(ExitCode::failed));
           std::_Exit(static_cast<int>(ExitCode::failed));
         };
         return Watchdog(options, rendezvous, std::move(listener));

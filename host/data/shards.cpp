@@ -2,20 +2,16 @@
 #include "data/shards.hpp"
 
 #include <algorithm>
-#include <charconv>
-#include <cmath>
 #include <limits>
 
 #include "convoy/error.hpp"
 #include "data/sampler.hpp"
-#include "data/text.hpp"
-#include "io/did_you_mean.hpp"
+#include "io/named_numbers.hpp"
 
 namespace convoy {
 
 struct Sharding::Row {
-  std::string_view name;
-  std::string_view argument;  // as the usage shows it; empty: none
+  NamedForm form;
   std::string_view summary;
   bool needs_samples_per_rank;
   bool holds_distinct_samples;                   // so that no shard is larger than the set
@@ -25,33 +21,19 @@ struct Sharding::Row {
 namespace {
 
 constexpr Sharding::Row kModes[] = {
-    {"epoch", "", "each epoch deals one permutation of the set out to the ranks", false, false, nullptr},
-    {"fixed", "", "the set is split once, and each rank keeps its part", false, false, draw_fixed},
-    {"dirichlet", "ALPHA", "the set is split once, each rank with its own share of the classes", false, false,
+    {{"epoch", ""}, "each epoch deals one permutation of the set out to the ranks", false, false, nullptr},
+    {{"fixed", ""}, "the set is split once, and each rank keeps its part", false, false, draw_fixed},
+    {{"dirichlet", "ALPHA"},
+     "the set is split once, each rank with its own share of the classes",
+     false,
+     false,
      draw_dirichlet_shards},
-    {"overlapping", "", "each rank draws its own samples from the set, once, and ranks may have the same", true, true,
+    {{"overlapping", ""},
+     "each rank draws its own samples from the set, once, and ranks may have the same",
+     true,
+     true,
      draw_overlapping},
 };
-
-std::string usage(const Sharding::Row& row) {
-  return row.argument.empty() ? std::string(row.name) : fmt::format("{}:{}", row.name, row.argument);
-}
-
-std::string usages() {
-  std::vector<std::string> all;
-  for (const Sharding::Row& row : kModes) all.push_back(usage(row));
-  return fmt::format("{}", fmt::join(all, "|"));
-}
-
-double read_argument(std::string_view text, const Sharding::Row& row) {
-  double value = 0;
-  const auto [end, problem] = std::from_chars(text.data(), text.data() + text.size(), value);
-  const bool is_number = problem == std::errc() && end == text.data() + text.size() && std::isfinite(value);
-  if (!is_number || value <= 0) {
-    fail_usage("{} expected, {} a number above 0; '{}' found", usage(row), row.argument, printable(std::string(text)));
-  }
-  return value;
-}
 
 // Calls per_share(rank, share) for every rank's part of every step of an epoch, in the order of positions.
 template <typename PerShare>
@@ -67,20 +49,16 @@ void for_each_share(const ShardPlan& plan, std::int64_t positions, const PerShar
 }  // namespace
 
 Sharding Sharding::parse(std::string_view text) {
-  const std::size_t colon = std::min(text.find(':'), text.size());
-  const std::string_view name = text.substr(0, colon);
-  std::vector<std::string_view> names;
-  for (const Row& row : kModes) {
-    names.push_back(row.name);
-    const bool has_argument = colon < text.size();
-    if (row.name != name || (row.argument.empty() && has_argument)) continue;
-    Sharding sharding;
-    sharding.text_ = text;
-    sharding.row_ = &row;
-    if (!row.argument.empty()) sharding.value_ = read_argument(text.substr(std::min(colon + 1, text.size())), row);
-    return sharding;
+  const NamedNumbers named = parse_named_numbers(text, forms_of(kModes));
+  Sharding sharding;
+  sharding.text_ = text;
+  sharding.row_ = &kModes[named.form];
+  if (!named.numbers.empty()) sharding.value_ = named.numbers.front();
+  const NamedForm& form = sharding.row_->form;
+  if (!named.numbers.empty() && sharding.value_ == 0) {
+    fail_usage("{}: {} is a number above 0, 0 found", usage(form), form.arguments);
   }
-  fail_usage("one of {} expected, '{}' found{}", usages(), text, did_you_mean(name, names));
+  return sharding;
 }
 
 std::string_view Sharding::summary() const { return row_->summary; }

@@ -19,6 +19,7 @@ using Clock = std::chrono::steady_clock;
 // away.
 constexpr int kEagerPolls = 2000;
 constexpr std::chrono::microseconds kPause{50};
+constexpr std::chrono::seconds kThreadPatience{1};  // more than a poll takes: the thread is stuck in a call
 constexpr std::chrono::seconds kAbortPatience{5};
 
 }  // namespace
@@ -93,8 +94,11 @@ void MpiThread::abort(int exit_code) noexcept {
     return MPI_REQUEST_NULL;
   });
   std::unique_lock lock(mutex_);
-  changed_.wait_for(lock, kAbortPatience, [&] { return aborting->is_done; });
-  ::_exit(exit_code);  // MPI_Abort does not return, or the thread is stuck in a call
+  changed_.wait_for(lock, kThreadPatience, [&] { return aborting->is_done; });
+  // The thread waits in a call for a rank that does not come. This process ends anyway, so the rule of one thread may.
+  std::thread([exit_code] { MPI_Abort(MPI_COMM_WORLD, exit_code); }).detach();
+  std::this_thread::sleep_for(kAbortPatience);
+  ::_exit(exit_code);
 }
 
 void MpiThread::loop() {

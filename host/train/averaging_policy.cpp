@@ -1,22 +1,19 @@
 // The table of policies.
 #include "train/averaging_policy.hpp"
 
-#include <fmt/format.h>
-
 #include <algorithm>
-#include <charconv>
 #include <cmath>
 #include <span>
+#include <utility>
 
 #include "convoy/error.hpp"
-#include "io/did_you_mean.hpp"
+#include "io/named_numbers.hpp"
 
 namespace convoy {
 
 struct AveragingPolicy::Row {
-  std::string_view name;
-  std::string_view arguments;  // as the usage shows them, separated by commas
-  Exchange exchange;           // what is exchanged where `is_due`
+  NamedForm form;
+  Exchange exchange;  // what is exchanged where `is_due`
   bool (*is_due)(const PolicyStep&, std::span<const double> values);
   bool trains_apart;  // until the end
   std::string_view warning;
@@ -51,64 +48,34 @@ constexpr std::string_view kOneAverage =
     "or step for a good one";
 
 constexpr AveragingPolicy::Row kPolicies[] = {
-    {"never", "", Exchange::nothing, is_never, true, "ranks never meet: the average that is evaluated is near chance"},
-    {"end", "", Exchange::weights, is_end, true, kOneAverage},
-    {"epoch", "", Exchange::weights, is_epoch_end, false, ""},
-    {"every", "K", Exchange::weights, is_kth, false, ""},
-    {"step", "", Exchange::gradients, is_always, false, ""},
-    {"post-local", "EPOCH,K", Exchange::weights, is_post_local, false, ""},
-    {"quadratic", "C,K", Exchange::weights, is_quadratic, false, ""},
+    {{"never", ""},
+     Exchange::nothing,
+     is_never,
+     true,
+     "ranks never meet: the average that is evaluated is near chance"},
+    {{"end", ""}, Exchange::weights, is_end, true, kOneAverage},
+    {{"epoch", ""}, Exchange::weights, is_epoch_end, false, ""},
+    {{"every", "K"}, Exchange::weights, is_kth, false, ""},
+    {{"step", ""}, Exchange::gradients, is_always, false, ""},
+    {{"post-local", "EPOCH,K"}, Exchange::weights, is_post_local, false, ""},
+    {{"quadratic", "C,K"}, Exchange::weights, is_quadratic, false, ""},
 };
-
-std::string usage(const AveragingPolicy::Row& row) {
-  return row.arguments.empty() ? std::string(row.name) : fmt::format("{}:{}", row.name, row.arguments);
-}
-
-std::vector<double> read_numbers(std::string_view text, const AveragingPolicy::Row& row) {
-  std::vector<double> values;
-  const auto expected =
-      static_cast<std::size_t>(std::ranges::count(row.arguments, ',')) + (row.arguments.empty() ? 0 : 1);
-  while (!text.empty()) {
-    const std::size_t comma = std::min(text.find(','), text.size());
-    double value = 0;
-    const std::from_chars_result result = std::from_chars(text.data(), text.data() + comma, value);
-    const bool is_number = result.ec == std::errc{} && result.ptr == text.data() + comma;
-    if (!is_number || !std::isfinite(value) || value < 0) {
-      fail_usage("{} expected, '{}' found", usage(row), text.substr(0, comma));
-    }
-    values.push_back(value);
-    text.remove_prefix(std::min(comma + 1, text.size()));
-  }
-  if (values.size() != expected) fail_usage("{} expected, {} numbers found", usage(row), values.size());
-  const bool has_period = row.arguments.ends_with("K");
-  if (has_period && (values.back() < 1 || values.back() != std::floor(values.back()))) {
-    fail_usage("{}: K is a whole number of steps from 1, {} found", usage(row), values.back());
-  }
-  return values;
-}
 
 }  // namespace
 
-std::string averaging_policies() {
-  std::vector<std::string> usages;
-  for (const AveragingPolicy::Row& row : kPolicies) usages.push_back(usage(row));
-  return fmt::format("{}", fmt::join(usages, "|"));
-}
+std::string averaging_policies() { return usages(forms_of(kPolicies)); }
 
 AveragingPolicy AveragingPolicy::parse(std::string_view text) {
-  const std::size_t colon = std::min(text.find(':'), text.size());
-  const std::string_view name = text.substr(0, colon);
-  std::vector<std::string_view> names;
-  for (const Row& row : kPolicies) {
-    names.push_back(row.name);
-    if (row.name != name) continue;
-    AveragingPolicy policy;
-    policy.text_ = text;
-    policy.row_ = &row;
-    policy.values_ = read_numbers(text.substr(std::min(colon + 1, text.size())), row);
-    return policy;
+  NamedNumbers named = parse_named_numbers(text, forms_of(kPolicies));
+  AveragingPolicy policy;
+  policy.text_ = text;
+  policy.row_ = &kPolicies[named.form];
+  policy.values_ = std::move(named.numbers);
+  const bool has_period = policy.row_->form.arguments.ends_with("K");
+  if (has_period && (policy.values_.back() < 1 || policy.values_.back() != std::floor(policy.values_.back()))) {
+    fail_usage("{}: K is a whole number of steps from 1, {} found", usage(policy.row_->form), policy.values_.back());
   }
-  fail_usage("one of {} expected, '{}' found{}", averaging_policies(), text, did_you_mean(name, names));
+  return policy;
 }
 
 Exchange AveragingPolicy::at(const PolicyStep& step) const {
@@ -118,7 +85,7 @@ Exchange AveragingPolicy::at(const PolicyStep& step) const {
 bool AveragingPolicy::ever_averages_gradients() const { return row_->exchange == Exchange::gradients; }
 
 bool AveragingPolicy::makes_local_steps() const {
-  return !ever_averages_gradients() && !(row_->name == "every" && values_.front() == 1);
+  return !ever_averages_gradients() && !(row_->form.name == "every" && values_.front() == 1);
 }
 
 bool AveragingPolicy::trains_apart() const { return row_->trains_apart; }

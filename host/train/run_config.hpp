@@ -56,7 +56,7 @@ struct AveragingSettings {
   double outer_learning_rate = -1, outer_momentum = -1;  // -1: what OuterOptimizer has for the kind
   MomentsRule moments = MomentsRule::local;
   int delay = 0;      // steps between an average's start and its use: 0 or 1
-  double bucket = 2;  // MB of gradients that leave together; 0: all
+  double bucket = 1;  // MB of gradients that leave together; 0: all
 };
 
 // What a recipe's table [groups.NAME] says; everything else is inherited from the run's own settings.
@@ -118,6 +118,7 @@ struct RunConfig {
   int evaluate_every = 1;                      // epochs; 0: at the end only
   int evaluation_batch = 1000;                 // images
   int log_every = 100;                         // steps between rows of metrics.jsonl; 0: none
+  bool log_ranks = false;                      // a file for each rank too
 
   // Where each option's value comes from, by the option's name: "command line" or "recipe.toml:12".
   std::map<std::string, std::string> origins;

@@ -272,6 +272,7 @@ constexpr RunOption kRunOptions[] = {
 
   {"evaluate-every", output, text, "E|end", "epochs between evaluations", kMayChange, &set_evaluate_every, &get_evaluate_every, 0, 1e6},
   {"log-every", output, integer, "K", "steps between rows of metrics.jsonl; 0: epochs only", kMayChange, RUN(&RunConfig::log_every), 0, kMost},
+  {"log-ranks", output, boolean, "", "also ranks/N.jsonl: each rank's own loss, pace and waits, in rows as of metrics.jsonl", kMayChange, RUN(&RunConfig::log_ranks)},
 
   {"timeout", advanced, real, "S", "seconds that a rank may stand still before the job ends; 0: for ever", kMayChange, RUN(&RunConfig::timeout), 0, kMost},
   {"startup-timeout", advanced, real, "S", "the same before the first step", kMayChange, RUN(&RunConfig::startup_timeout), 0, kMost},

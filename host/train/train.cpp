@@ -2,6 +2,7 @@
 #include "train/train.hpp"
 
 #include <algorithm>
+#include <filesystem>
 #include <memory>
 #include <optional>
 #include <string>
@@ -80,6 +81,21 @@ void check_shards(Communicator& communicator, const Shards& shards) {
   agree(communicator, item);
 }
 
+// Of this worker's ranks, in the folder that the first worker has made.
+std::vector<RankLog> open_rank_logs(const RunConfig& config, Communicator& communicator, const World& world,
+                                    const RunRecorder& recorder, const DeviceInfo& device) {
+  std::vector<RankLog> logs;
+  if (!config.log_ranks) return logs;
+  const std::string own =
+      recorder.folder() != nullptr ? std::filesystem::absolute(recorder.folder()->path()).string() : "";
+  const std::string folder = communicator.gather(own).front();
+  for (int local = 0; local < world.local; ++local) {
+    logs.emplace_back(folder, communicator.rank() * world.local + local, world.size(), describe(device),
+                      recorder.clock());
+  }
+  return logs;
+}
+
 }  // namespace
 
 RunResults train(RunConfig config, Communicator& workers, RunContext& context) {
@@ -145,8 +161,9 @@ RunResults train(RunConfig config, Communicator& workers, RunContext& context) {
   }
   RunRecorder& recorder = context.open(config, facts_of(config, data, model, backend.info(), world.size()),
                                        {.images = plan.images(), .first = 0, .epochs = config.epochs});
+  std::vector<RankLog> rank_logs = open_rank_logs(config, communicator, world, recorder, backend.info());
   Trainer trainer({backend, communicator, config, ranks, averager, evaluator, recalibration ? &*recalibration : nullptr,
-                   training, shards, test, validation ? &*validation : nullptr, recorder, rank_progress});
+                   training, shards, test, validation ? &*validation : nullptr, recorder, rank_logs, rank_progress});
   const RunResults results = trainer.run();
   rank_progress.enter(Phase::writing);
   if (recorder.folder() == nullptr) return results;

@@ -7,6 +7,7 @@
 #include <functional>
 #include <numeric>
 #include <string_view>
+#include <utility>
 
 #include "convoy/error.hpp"
 
@@ -43,6 +44,7 @@ double per_second(double amount, double seconds) { return seconds > 0 ? amount /
 RunResults Trainer::run() {
   const std::int64_t last_step = plan().last_step();
   results_.startup_seconds = parts_.recorder.clock().seconds();
+  rank_sums_.resize(parts_.ranks.size());
   for (int epoch = 0; results_.steps < last_step; ++epoch) {
     const double seconds_before = results_.train_seconds;
     const std::int64_t images_before = results_.images_seen;
@@ -64,6 +66,9 @@ RunResults Trainer::run() {
     row.train_accuracy =
         static_cast<double>(epoch_sums_.correct) / static_cast<double>(std::max<std::int64_t>(epoch_sums_.samples, 1));
     row.weight_distance = parts_.averager.distance();
+    for (std::size_t r = 0; r < parts_.rank_logs.size(); ++r) {
+      parts_.rank_logs[r].epoch(rank_row(row.epoch, std::exchange(rank_sums_[r].epoch, {})));
+    }
     evaluate_epoch(row, results_.steps == last_step);
     parts_.recorder.epoch(row);
   }
@@ -116,7 +121,12 @@ void Trainer::train_epoch(int epoch, std::int64_t last_step) {
 // The sums since the last call, over all ranks, into the epoch's and the row's.
 LossSums Trainer::collect() {
   LossSums sums;
-  for (const auto& rank : parts_.ranks) add(sums, rank->step.take_sums());
+  for (std::size_t r = 0; r < parts_.ranks.size(); ++r) {
+    const LossSums own = parts_.ranks[r]->step.take_sums();
+    add(rank_sums_[r].step, own);
+    add(rank_sums_[r].epoch, own);
+    add(sums, own);
+  }
   std::int64_t counts[] = {sums.correct, sums.samples, sums.not_finite};
   double losses[] = {sums.loss};
   parts_.communicator.sum(std::span<std::int64_t>(counts));
@@ -127,6 +137,18 @@ LossSums Trainer::collect() {
   add(epoch_sums_, sums);
   add(log_sums_, sums);
   return sums;
+}
+
+RankMetrics Trainer::rank_row(int epoch, const LossSums& sums) const {
+  RankMetrics row{.step = results_.steps,
+                  .epoch = epoch,
+                  .images = sums.samples,
+                  .train_seconds = results_.train_seconds,
+                  .wait_seconds = parts_.averager.cost().exposed_seconds};
+  if (sums.samples == 0) return row;
+  row.loss = mean_loss(sums);
+  row.accuracy = static_cast<double>(sums.correct) / static_cast<double>(sums.samples);
+  return row;
 }
 
 void Trainer::log_step(std::int64_t step, int epoch) {
@@ -140,6 +162,9 @@ void Trainer::log_step(std::int64_t step, int epoch) {
       per_second(static_cast<double>(results_.images_seen - log_images_), results_.train_seconds - log_seconds_);
   row.loss = mean_loss(log_sums_);
   parts_.recorder.step(row);
+  for (std::size_t r = 0; r < parts_.rank_logs.size(); ++r) {
+    parts_.rank_logs[r].step(rank_row(epoch, std::exchange(rank_sums_[r].step, {})));
+  }
   log_seconds_ = results_.train_seconds;
   log_images_ = results_.images_seen;
   log_sums_ = {};

@@ -4,6 +4,7 @@
 #include "convoy/backend.hpp"
 #include "convoy/communicator.hpp"
 #include "data/shards.hpp"
+#include "io/rank_log.hpp"
 #include "io/run_recorder.hpp"
 #include "train/averager.hpp"
 #include "train/evaluator.hpp"
@@ -28,6 +29,7 @@ struct TrainerParts {
   const DeviceSet& test;
   const DeviceSet* validation;
   RunRecorder& recorder;
+  std::vector<RankLog>& rank_logs;  // of this worker's ranks; empty without --log-ranks
   RankProgress& rank_progress;
 };
 
@@ -44,6 +46,7 @@ class Trainer {
   void evaluate_epoch(EpochMetrics& row, bool is_last);
   void log_step(std::int64_t step, int epoch);
   LossSums collect();
+  RankMetrics rank_row(int epoch, const LossSums& sums) const;
   CommunicationResults communication();
   double evaluate_local();
   Evaluation timed_evaluation(const Weights& weights, const DeviceSet& set);
@@ -53,6 +56,11 @@ class Trainer {
   const Weights* evaluated_ = nullptr;
   RunResults results_;
   LossSums epoch_sums_;
+  // Of each rank of this worker, since its last row of either kind.
+  struct RankSums {
+    LossSums step, epoch;
+  };
+  std::vector<RankSums> rank_sums_;
   double log_seconds_ = 0;       // training time at the last row
   std::int64_t log_images_ = 0;  // images seen then
   LossSums log_sums_;            // since then
