@@ -130,6 +130,48 @@ Outputs forward(const EpilogueSpec& spec, int batch, Mode mode, const Arguments&
   return outputs;
 }
 
+Gradients moved_by_kept_roundings(const EpilogueSpec& spec, int batch, const Arguments& arguments,
+                                  const Values& output_gradient, double unit) {
+  const bool is_smooth = spec.activation == Activation::gelu || spec.activation == Activation::silu;
+  if (!is_smooth || unit == 0) return {};
+  const Values after_pool = pooled(spec, batch, arguments);
+  Statistics statistics;
+  Normalised normal{after_pool, {}};
+  if (spec.normalise) {
+    statistics = batch_statistics(spec, batch, after_pool);
+    normal = normalised(spec, batch, after_pool, statistics.mean, statistics.variance);
+  }
+  const Values sums = before_activation(spec, batch, arguments, normal.values);
+  Values moved(sums.size(), 0.0), rounded(sums.size(), 0.0);  // before the normalisation's sums, and after them
+  for (std::size_t i = 0; i < sums.size(); ++i) {
+    const auto derivative = [&](double argument) { return activation_derivative(spec.activation, argument); };
+    const double slope = derivative(sums[i]);
+    if (spec.residual) {
+      const double up = derivative(sums[i] * (1 + unit)) - slope, down = derivative(sums[i] * (1 - unit)) - slope;
+      moved[i] = std::abs(output_gradient[i]) * std::max(std::abs(up), std::abs(down));
+    }
+    if (spec.normalise) rounded[i] = unit * (std::abs(output_gradient[i] * slope) + moved[i]);
+  }
+
+  Gradients most;
+  if (spec.residual) most.residual = moved;
+  if (spec.normalise) {
+    Values sum(statistics.mean.size(), 0.0), product_sum(statistics.mean.size(), 0.0);
+    for_each_element(spec, batch, [&](std::size_t i, int group, int channel) {
+      const int cell = group * spec.output.channels + channel;
+      sum[cell] += moved[i] / statistics.count[cell];
+      product_sum[cell] += moved[i] * std::abs(normal.values[i]) / statistics.count[cell];
+    });
+    for_each_element(spec, batch, [&](std::size_t i, int group, int channel) {
+      const int cell = group * spec.output.channels + channel;
+      moved[i] = std::abs(scale_of(arguments, channel)) * normal.inverse_deviation[cell] *
+                 (moved[i] + rounded[i] + sum[cell] + std::abs(normal.values[i]) * product_sum[cell]);
+    });
+  }
+  most.input = backward(pooling(spec), batch, arguments, moved).input;
+  return most;
+}
+
 Gradients backward(const EpilogueSpec& spec, int batch, const Arguments& arguments, const Values& output_gradient) {
   const Values after_pool = pooled(spec, batch, arguments);
   Statistics statistics;

@@ -42,6 +42,14 @@ Gradients backward(const PoolSpec&, int batch, const Arguments&, const Values& o
 Gradients backward(const DenseSpec&, int batch, const Arguments&, const Values& output_gradient);
 Gradients backward(const DropoutSpec&, int batch, const Arguments&, const Values& output_gradient);
 
+// How far rounding what lies between an epilogue's passes moves the gradients, at most and to first order, element by
+// element. Before a smooth activation two tensors lie there in the compute type: what the activation saw, where a
+// residual keeps it from being computed again, and the gradient before the activation, where normalisation reads it
+// twice. ReLU's are exact. `unit` is the most that a rounding moves a value, as a share of it; the rounding of the
+// results themselves is not counted. Only input and residual are filled, empty where nothing moves.
+Gradients moved_by_kept_roundings(const EpilogueSpec&, int batch, const Arguments&, const Values& output_gradient,
+                                  double unit);
+
 Outputs forward(const OperationSpec&, int batch, Mode, const Arguments&);
 Gradients backward(const OperationSpec&, int batch, const Arguments&, const Values& output_gradient);
 

@@ -55,12 +55,14 @@ reference::Arguments arguments_of(const Tensors&);
 Results run_operation(Backend&, const OperationSpec&, int batch, Mode, const Tensors&, const RunOptions& = {});
 
 // Adds a failure naming the tensor, the worst element and both values where |found - expected| is more than
-// `tolerance` of the largest |expected|, or not a number.
+// `tolerance` of the largest |expected|, or not a number. `allowed`, unless empty, is added element by element.
 void expect_close(const std::string& tensor, const std::vector<float>& found, const std::vector<double>& expected,
-                  double tolerance);
+                  double tolerance, const reference::Values& allowed = {});
 
 // Everything `run_operation` gives against the reference, with memory apart and, where `needs` allows, shared.
-void expect_matches_reference(Backend&, const OperationSpec&, int batch, Mode, const Tensors&, double tolerance);
+// `allowed`: see expect_close.
+void expect_matches_reference(Backend&, const OperationSpec&, int batch, Mode, const Tensors&, double tolerance,
+                              const reference::Gradients& allowed = {});
 
 // The reference against itself: its gradients against central differences of its forward pass.
 void expect_gradients_match_differences(const OperationSpec&, int batch, std::uint64_t seed = 1);
