@@ -175,6 +175,18 @@ TEST_F(AveragingExperiment, gives_each_cell_s_gap_to_one_rank_paired_by_seed) {
   EXPECT_THAT(again.output, HasSubstr("2_ranks-every:4/seed-1: done before"));
 }
 
+TEST_F(AveragingExperiment, trains_every_cell_by_the_recipe_given) {
+  const std::string recipe = (folder_.path() / "own.toml").string();
+  std::ofstream(recipe) << "model = \"seed\"\nbatch = 64\nlearning-rate = 0.25\n";
+  const ShellOutcome outcome = averaging("--regime rank --seeds 1 --recipe '" + recipe + "'");
+  ASSERT_EQ(outcome.code, 0) << outcome.output;
+  for (const char* cell : {"one_rank", "one_rank-batch_of_2", "2_ranks-every:4", "2_ranks-step"}) {
+    const auto path = folder_.path() / "runs/own/rank" / cell / "seed-0/summary.json";
+    EXPECT_EQ(Json::parse(std::ifstream(path))["configuration"]["learning-rate"], 0.25) << cell;
+  }
+  EXPECT_THAT(outcome.output, HasSubstr("own on synthetic:300"));
+}
+
 TEST_F(AveragingExperiment, refuses_options_that_it_gives_itself) {
   const ShellOutcome outcome = averaging("--batch 32");
   EXPECT_EQ(outcome.code, 2);
