@@ -192,7 +192,10 @@ TEST(Worlds, samples_per_rank_need_equal_parts_of_a_step) {
 TEST(Worlds, an_own_start_warns_before_and_explains_after) {
   RunConfig config = resolve_config("seed-parallel", {});
   EXPECT_THAT(resolve_ranks(config, {.workers = 4}), testing::Contains(HasSubstr("started apart are near chance")));
-  EXPECT_THAT(advice_at_end(config, {.workers = 4}), HasSubstr("--recipe seed-baseline"));
+  EXPECT_THAT(advice_at_end(config, {.workers = 4}), HasSubstr("--recipe local-sgd"));
+  const RunConfig advised = resolve_config("local-sgd", {});
+  EXPECT_EQ(advised.model, config.model);
+  EXPECT_EQ(advice_at_end(advised, {.workers = 4}), "");
   EXPECT_EQ(advice_at_end(config, {}), "");  // one rank is no worse for it
   config.start = WeightStart::common;
   EXPECT_EQ(advice_at_end(config, {.workers = 4}), "");

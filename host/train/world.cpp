@@ -121,7 +121,7 @@ std::string advice_at_end(const RunConfig& config, const World& world) {
   if (!starts_apart(config, world)) return "";
   return "the averaged model is near chance, however good each rank is, because the ranks started apart: a filter that "
          "one learnt has another place in each of the others, and their mean is none of them. --start common with "
-         "--average epoch or step keeps them one network; --recipe seed-baseline does, with averages in every step";
+         "--average epoch or step keeps them one network; --recipe local-sgd trains this network so";
 }
 
 }  // namespace convoy
