@@ -18,10 +18,10 @@ constexpr std::size_t kWorkspaceLimit = std::size_t{256} << 20;
 
 struct Context {
   int device = 0;
-  int capability = 90;       // 10 * major + minor
+  int capability = 90;  // 10 * major + minor
   int multiprocessors = 1;
-  cudaStream_t stream = nullptr;  // all computation of a step, in order
-  cudnnHandle_t cudnn = nullptr;  // bound to the stream
+  cudaStream_t stream = nullptr;    // all computation of a step, in order
+  cudnnHandle_t cudnn = nullptr;    // bound to the stream
   cublasHandle_t cublas = nullptr;  // bound to the stream, with a workspace of its own, pointers on the host
   cublasLtHandle_t cublas_lt = nullptr;
   Precision precision = Precision::fp32;

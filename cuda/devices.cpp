@@ -37,8 +37,9 @@ std::string missing() {
   cudaRuntimeGetVersion(&runtime);
   if (cudaDriverGetVersion(&driver) != cudaSuccess || driver == 0) return "no NVIDIA driver is loaded";
   if (driver / 1000 < runtime / 1000) {
-    return fmt::format("the driver knows CUDA {}, this build needs {}: update the driver or build with an older toolkit",
-                       text_of_version(driver), text_of_version(runtime));
+    return fmt::format(
+        "the driver knows CUDA {}, this build needs {}: update the driver or build with an older toolkit",
+        text_of_version(driver), text_of_version(runtime));
   }
   if (const cudaError_t status = cudaGetDeviceCount(&count); status != cudaSuccess || count == 0) {
     cudaGetLastError();
@@ -46,8 +47,8 @@ std::string missing() {
   }
   const cudaDeviceProp first = properties_of(0);
   if (first.major * 10 + first.minor < kOldestCapability) {
-    return fmt::format("{} has compute capability {}.{}, at least {}.{} is needed", first.name, first.major, first.minor,
-                       kOldestCapability / 10, kOldestCapability % 10);
+    return fmt::format("{} has compute capability {}.{}, at least {}.{} is needed", first.name, first.major,
+                       first.minor, kOldestCapability / 10, kOldestCapability % 10);
   }
   if (cudnnGetVersion() < kOldestCudnn) {
     return fmt::format("cuDNN {} is loaded, at least 9.1 is needed", cudnnGetVersion());
@@ -67,10 +68,10 @@ std::vector<std::string> describe_devices() {
   const int count = visible_devices();
   for (int device = 0; device < count; ++device) {
     const cudaDeviceProp properties = properties_of(device);
-    std::string line = fmt::format("GPU {}: {}, compute capability {}.{}, {:.0f} GiB, {} multiprocessors", device,
-                                   properties.name, properties.major, properties.minor,
-                                   static_cast<double>(properties.totalGlobalMem) / (1 << 30),
-                                   properties.multiProcessorCount);
+    std::string line =
+        fmt::format("GPU {}: {}, compute capability {}.{}, {:.0f} GiB, {} multiprocessors", device, properties.name,
+                    properties.major, properties.minor, static_cast<double>(properties.totalGlobalMem) / (1 << 30),
+                    properties.multiProcessorCount);
     std::vector<int> peers;
     for (int other = 0; other < count; ++other) {
       int reaches = 0;

@@ -68,7 +68,8 @@ class CudaTraining : public testing::Test {
   std::filesystem::path run(const std::string& device, const Settings& settings, int workers = 1) {
     const std::filesystem::path folder = folder_.path() / ("run-" + std::to_string(++runs_));
     const RunConfig config = resolve_config(
-        "", settings + Settings{{"device", device}, {"out", folder.string()}, {"threads", "1"}, {"evaluation-batch", "40"}});
+        "", settings +
+                Settings{{"device", device}, {"out", folder.string()}, {"threads", "1"}, {"evaluation-batch", "40"}});
     test::run_ranks(workers, [&](Communicator& communicator) {
       Progress progress(nowhere_.get(), Progress::Style::lines, [] { return 0.0; });
       RunContext context(clock_, {}, progress, communicator.rank() == 0);
@@ -102,10 +103,10 @@ TEST_F(CudaTraining, on_cuda_equals_the_cpu_step_for_step) {
 }
 
 TEST_F(CudaTraining, on_cuda_augments_clips_and_smooths_as_the_cpu_does) {
-  const Settings settings = smooth() + kUneven + kNesterov +
-                            Settings{{"flip", "random"},     {"translate", "2"},  {"cutout", "8"},
-                                     {"brightness", "0.2"},  {"contrast", "0.3"}, {"clip-norm", "0.5"},
-                                     {"label-smoothing", "0.1"}};
+  const Settings settings =
+      smooth() + kUneven + kNesterov + Settings{{"flip", "random"},        {"translate", "2"},  {"cutout", "8"},
+                                                {"brightness", "0.2"},     {"contrast", "0.3"}, {"clip-norm", "0.5"},
+                                                {"label-smoothing", "0.1"}};
   EXPECT_LT(distance(trained("cuda", settings).trained, trained("cpu", settings).trained), kRounding);
 }
 

@@ -92,13 +92,11 @@ double unit_of(Precision precision) {
   }
 }
 
-// The tolerance is one rounding's; where a tensor between the passes is rounded too, as the CPU does, what that moves is
-// allowed besides.
+// The tolerance is one rounding's; where a tensor between the passes is rounded too, as the CPU does, what that moves
+// is allowed besides.
 class Epilogue : public OnBackend {
  protected:
-  double kept_unit() const {
-    return GetParam().backend == std::string_view("cpu") ? unit_of(GetParam().precision) : 0;
-  }
+  double kept_unit() const { return GetParam().backend == std::string_view("cpu") ? unit_of(GetParam().precision) : 0; }
   void expect_matches(const EpilogueSpec& spec, int batch, Mode mode = Mode::train) {
     expect_matches(spec, batch, mode, tensors(spec, batch));
   }

@@ -1,6 +1,5 @@
 // See convert.hpp. One pass, eight elements a thread and access.
 #include "kernels/convert.hpp"
-
 #include "kernels/launch.hpp"
 
 namespace convoy::cuda {

@@ -36,10 +36,11 @@ void await(ncclComm_t communicator, std::chrono::duration<double> limit, const c
     CHECK_NCCL(ncclCommGetAsyncError(communicator, &state));
     if (state == ncclSuccess) return;
     CONVOY_CHECK(state == ncclInProgress, "NCCL: {}: {}{}", what, ncclGetErrorString(state), last_words(communicator));
-    CONVOY_CHECK(std::chrono::steady_clock::now() - begun < limit,
-                 "NCCL: {}: nothing has come of it for {:.0f} s; NCCL_DEBUG=INFO says more, and a wrong interface is the "
-                 "usual cause (NCCL_SOCKET_IFNAME)",
-                 what, limit.count());
+    CONVOY_CHECK(
+        std::chrono::steady_clock::now() - begun < limit,
+        "NCCL: {}: nothing has come of it for {:.0f} s; NCCL_DEBUG=INFO says more, and a wrong interface is the "
+        "usual cause (NCCL_SOCKET_IFNAME)",
+        what, limit.count());
     // Calls are taken in within microseconds; only the first connection takes long.
     if (attempts > 100) std::this_thread::sleep_for(std::chrono::milliseconds(1));
   }

@@ -89,8 +89,8 @@ struct Times {
 // Milliseconds between two marks; nothing where one of them has not been passed yet. Never waits.
 std::optional<float> milliseconds(const Event& from, const Event& to) {
   float between = 0;
-  for (const cudaError_t status : {cudaEventQuery(from.get()), cudaEventQuery(to.get()),
-                                   cudaEventElapsedTime(&between, from.get(), to.get())}) {
+  for (const cudaError_t status :
+       {cudaEventQuery(from.get()), cudaEventQuery(to.get()), cudaEventElapsedTime(&between, from.get(), to.get())}) {
     if (status == cudaErrorNotReady) return std::nullopt;
     CHECK_CUDA(status);
   }

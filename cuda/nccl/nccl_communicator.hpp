@@ -14,8 +14,9 @@
 namespace convoy::cuda {
 
 // All workers of `host` call it; that, `compute`, the stream that collectives are ordered with, and `capture`, what is
-// captured on that stream, outlive the result. Throws Error where two workers have one GPU, or where NCCL finds no way between them within `limit`.
-std::unique_ptr<Communicator> make_nccl_communicator(Communicator& host, int device, cudaStream_t compute, const Capture& capture,
-                                                     std::chrono::duration<double> limit);
+// captured on that stream, outlive the result. Throws Error where two workers have one GPU, or where NCCL finds no way
+// between them within `limit`.
+std::unique_ptr<Communicator> make_nccl_communicator(Communicator& host, int device, cudaStream_t compute,
+                                                     const Capture& capture, std::chrono::duration<double> limit);
 
 }  // namespace convoy::cuda

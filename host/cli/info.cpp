@@ -64,8 +64,7 @@ void list_devices() {
       precisions.push_back(lacks.empty() ? std::string(name(precision))
                                          : fmt::format("no {} ({})", name(precision), lacks));
     }
-    fmt::print("  {:<16} {}\n  {:<16} {}\n", row.name, describe(row.make({})->info()), "",
-               fmt::join(precisions, ", "));
+    fmt::print("  {:<16} {}\n  {:<16} {}\n", row.name, describe(row.make({})->info()), "", fmt::join(precisions, ", "));
   }
 }
 

@@ -106,12 +106,15 @@ TrialResults run_trial(Backend& backend, const OperationSpec& spec, int batch, c
   operands.weight_copies = buffers.allocate(needs.weight_copies);
   operands.output_gradient = buffers.activation(batch, shape.output, given.output_gradient);
   if (shape.input_gradient) {
-    operands.input_gradient = buffers.allocate(std::max(needs.input_gradient, backend.activation_bytes(batch, shape.input)));
+    operands.input_gradient =
+        buffers.allocate(std::max(needs.input_gradient, backend.activation_bytes(batch, shape.input)));
   }
-  if (shape.residual_gradient) operands.residual_gradient = buffers.allocate(backend.activation_bytes(batch, shape.output));
+  if (shape.residual_gradient)
+    operands.residual_gradient = buffers.allocate(backend.activation_bytes(batch, shape.output));
   operands.weights = buffers.floats(given.weights);
   operands.bias = buffers.floats(given.bias);
-  if (shape.weights_gradient) operands.weights_gradient = static_cast<float*>(buffers.allocate(shape.weights * sizeof(float)));
+  if (shape.weights_gradient)
+    operands.weights_gradient = static_cast<float*>(buffers.allocate(shape.weights * sizeof(float)));
   if (shape.bias_gradient) operands.bias_gradient = static_cast<float*>(buffers.allocate(shape.bias * sizeof(float)));
   operands.running_mean = buffers.floats(given.running_mean);
   operands.running_variance = buffers.floats(given.running_variance);

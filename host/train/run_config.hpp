@@ -95,12 +95,12 @@ struct RunConfig {
 
   std::string average;  // see AveragingPolicy; empty: step, where there is more than one rank
   AveragingSettings averaging;
-  double ema_decay = 0;    // 0: off; else what is evaluated is an exponential moving average of the weights
-  int recalibrate = -1;    // batches over which the evaluated weights' normalisation statistics are taken anew; 0: off;
-                           // -1: where ranks make several steps between averages
+  double ema_decay = 0;  // 0: off; else what is evaluated is an exponential moving average of the weights
+  int recalibrate = -1;  // batches over which the evaluated weights' normalisation statistics are taken anew; 0: off;
+                         // -1: where ranks make several steps between averages
   int gpus_per_process = 1;  // workers of a process, each a thread with a GPU of its own; 0: a worker for every GPU
-  int virtual_ranks = 1;   // ranks that each worker holds and steps in turn
-  int batch_per_rank = 0;  // 0: `batch` over all ranks; else `batch` becomes this times the ranks
+  int virtual_ranks = 1;     // ranks that each worker holds and steps in turn
+  int batch_per_rank = 0;    // 0: `batch` over all ranks; else `batch` becomes this times the ranks
   RateScaling scale_rate = RateScaling::none;  // of all rates, where batch_per_rank makes another batch of it
   std::string shard = "epoch";                 // see Sharding
   std::int64_t samples_per_rank = 0;           // in an epoch; 0: the ranks share the training set
@@ -109,7 +109,7 @@ struct RunConfig {
 
   Precision precision = Precision::fp32;
   DeviceChoice device = DeviceChoice::automatic;
-  int threads = 0;  // 0: every core this process may use
+  int threads = 0;                               // 0: every core this process may use
   bool deterministic = false, autotune = false;  // of a GPU's algorithms; the CPU's always repeat to the bit
   std::uint64_t seed = 0;
 

@@ -14,8 +14,8 @@ namespace convoy {
 // What a worker asks of a device.
 struct DeviceRequest {
   Precision precision = Precision::fp32;
-  int threads = 0;            // of a CPU; 0: every core that this process may use
-  int index = 0;              // among the visible devices of this kind
+  int threads = 0;             // of a CPU; 0: every core that this process may use
+  int index = 0;               // among the visible devices of this kind
   bool deterministic = false;  // only algorithms that give the same bits each time
   bool autotune = false;       // choose among algorithms by measuring them
 };

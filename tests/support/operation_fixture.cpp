@@ -419,7 +419,8 @@ void expect_matches_reference(Backend& backend, const OperationSpec& spec, int b
     expect_close("running_mean", results.running_mean, outputs.running_mean, tolerance);
     expect_close("running_variance", results.running_variance, outputs.running_variance, tolerance);
     if (wanted.input) expect_close("input_gradient", results.input_gradient, gradients.input, tolerance, allowed.input);
-    if (wanted.residual) expect_close("residual_gradient", results.residual_gradient, gradients.residual, tolerance, allowed.residual);
+    if (wanted.residual)
+      expect_close("residual_gradient", results.residual_gradient, gradients.residual, tolerance, allowed.residual);
     if (wanted.weights) expect_close("weights_gradient", results.weights_gradient, gradients.weights, tolerance);
     if (wanted.bias) expect_close("bias_gradient", results.bias_gradient, gradients.bias, tolerance);
     if (mode == Mode::evaluate) {
