@@ -20,6 +20,7 @@
 #include "nccl/nccl_communicator.hpp"
 #include "operations.hpp"
 #include "recording.hpp"
+#include "stager.hpp"
 
 namespace convoy::cuda {
 namespace {
@@ -47,6 +48,11 @@ class CudaBackend final : public Backend {
   Arena share(const void* host, std::size_t bytes, std::string_view what) override;
   std::size_t allocated_bytes() const override { return account_->bytes; }
   std::size_t peak_allocated_bytes() const override { return account_->peak; }
+  std::size_t free_bytes() const override;
+  std::unique_ptr<Stager> make_stager(int slots, std::size_t bytes, std::string_view what) override {
+    return cuda::make_stager(context_, allocate(static_cast<std::size_t>(slots) * bytes, what, Communicated::no), slots,
+                             bytes);
+  }
 
   std::unique_ptr<Operation> plan(const OperationSpec&, int batch, Mode) override;
   std::unique_ptr<Update> plan(const UpdateSpec&) override;
@@ -196,6 +202,12 @@ Arena CudaBackend::share(const void* host, std::size_t bytes, std::string_view w
   Arena arena = allocate(bytes, what, Communicated::no);
   if (bytes != 0) upload(arena.data(), host, bytes);
   return arena;
+}
+
+std::size_t CudaBackend::free_bytes() const {
+  std::size_t free = 0, total = 0;
+  CHECK_CUDA(cudaMemGetInfo(&free, &total));
+  return free;
 }
 
 // One line a kind of operation.

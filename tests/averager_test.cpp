@@ -36,8 +36,8 @@ class Ranks {
     training_.set_order(epoch_order(0, 0, kImages));
     for (int local = 0; local < count; ++local) {
       const StepPlan plan(config_, model_.layout, kImages, world.rank() * count + local, world.size() * count);
-      ranks_.push_back(std::make_unique<LocalRank>(*backend_, model_, config_, plan, training_.source(),
-                                                   data_.train.image, pixel_scale({0.5}, {0.25}, 3)));
+      ranks_.push_back(
+          std::make_unique<LocalRank>(*backend_, model_, config_, plan, training_, pixel_scale({0.5}, {0.25}, 3)));
       ranks_.back()->step.prepare(plan.variants());
       ranks_.back()->step.set_rows(plan.rows(0));
       ranks_.back()->weights.set(initial_weights(model_.layout, 0));

@@ -26,7 +26,7 @@ Evaluation evaluated(const ImageSet& images, int ranks) {
   std::vector<Evaluation> found;
   test::run_ranks(ranks, [&](Communicator& communicator) {
     const std::unique_ptr<Backend> backend = make_cpu_backend({.threads = 1});
-    const DeviceSet set(*backend, images);
+    DeviceSet set(*backend, images);
     Weights weights(*backend, model.layout, "weights");
     weights.set(first);
     Evaluator evaluator(*backend, communicator, model, kBatch, 2, pixels, images.count());

@@ -258,11 +258,10 @@ std::vector<double> loss_curve(Backend& backend, const std::string& network, con
   const int batches = static_cast<int>(file.number("batches"));
   const int seed = static_cast<int>(file.number(network + "." + kind + ".seed"));
   const ImageSet images = closed_form_images(model.shapes.input, static_cast<std::size_t>(batch) * batches, seed);
-  const DeviceSet set(backend, images);
+  DeviceSet set(backend, images);
   Weights weights(backend, model.layout, "weights", moments_needed(model.layout, config));
   weights.set(closed_form_weights(model.layout));
-  TrainStep step(backend, model, config, weights, set.source(), set.image(),
-                 pixels_of(file.text(network + ".normalisation")));
+  TrainStep step(backend, model, config, weights, set, pixels_of(file.text(network + ".normalisation")));
   const StepVariant variant{batch, {}};
   step.prepare({variant});
 

@@ -73,6 +73,14 @@ TEST_F(Recalibrations, happen_by_default_where_ranks_make_several_steps_between_
   EXPECT_FALSE(changes("every:2", "1"));
 }
 
+TEST_F(Recalibrations, take_no_more_batches_than_an_epoch_has) {
+  const std::vector<Setting> settings = {{"virtual-ranks", "2"}, {"average", "every:2"}, {"samples-per-rank", "40"}};
+  const std::string network(kSmoothNormNetwork);
+  // Four batches of 20 images.
+  EXPECT_EQ(statistics(network, 2, with(settings, {{"recalibrate", "7"}})),
+            statistics(network, 2, with(settings, {{"recalibrate", "4"}})));
+}
+
 TEST_F(Recalibrations, change_no_bit_of_training) {
   const std::vector<Setting> settings = {{"virtual-ranks", "2"}, {"average", "every:2"}, {"learning-rate", "0.05"},
                                          {"epochs", "2"},        {"steps", "0"},         {"log-every", "1"}};

@@ -98,6 +98,7 @@ TEST(RunConfigs, every_value_of_every_option_survives_the_resolved_recipe) {
                                          {"deterministic", "true"},
                                          {"autotune", "true"},
                                          {"labels", "coarse"},
+                                         {"data-mode", "staged"},
                                          {"validation", "0.1"},
                                          {"normalisation", "unit"},
                                          {"test-images", "6000"},

@@ -116,9 +116,9 @@ class SteadyMemory : public testing::TestWithParam<Case> {
 TEST_P(SteadyMemory, steps_and_evaluations_take_none_after_the_first_of_each_kind) {
   Weights weights(*backend_, model_.layout, "weights", moments_needed(model_.layout, config_));
   weights.set(initial_weights(model_.layout, 0));
-  DeviceSet training(*backend_, data_.train);
-  const DeviceSet test(*backend_, data_.test);
-  TrainStep step(*backend_, model_, config_, weights, training.source(), data_.train.image, pixels_);
+  const DeviceSetOptions options{.mode = config_.data_mode, .batch = kBatch};
+  DeviceSet training(*backend_, data_.train, options), test(*backend_, data_.test, options);
+  TrainStep step(*backend_, model_, config_, weights, training, pixels_);
   step.prepare(plan_.variants());
   const std::unique_ptr<Communicator> self = make_self_communicator();
   Evaluator evaluator(*backend_, *self, model_, kBatch, 6, pixels_, data_.test.count());
@@ -129,7 +129,12 @@ TEST_P(SteadyMemory, steps_and_evaluations_take_none_after_the_first_of_each_kin
   for (int epoch = 0; epoch < config_.epochs; ++epoch) {
     training.set_order(epoch_order(0, epoch, training.count()));
     const std::vector<StepRow> rows = plan_.rows(epoch);
-    const int taken_by_rows = allocations_of([&] { step.set_rows(rows); });
+    std::vector<Share> batches;
+    for (std::int64_t i = 0; i < per_epoch; ++i) batches.push_back(plan_.share(i));
+    const int taken_by_rows = allocations_of([&] {
+      step.set_rows(rows);
+      training.begin(batches);
+    });
     if (epoch == 0) bytes = backend_->allocated_bytes();
     if (epoch > 0) EXPECT_EQ(taken_by_rows, 0) << "rows of epoch " << epoch;
     for (std::int64_t i = epoch * per_epoch; i < (epoch + 1) * per_epoch; ++i) {
@@ -151,6 +156,7 @@ const Case kCases[] = {
      kTinyNetwork,
      {{"group", "filters.optimizer=muon"}, {"group", "dense.momentum=0.9"}, {"group", "biases.until-epoch=2"}}},
     {"branches_with_momentum", kBranches, {{"momentum", "0.9"}, {"cutout", "4"}, {"brightness", "0.1"}}},
+    {"staged_images", kTinyNetwork, {{"momentum", "0.9"}, {"data-mode", "staged"}}},
 };
 INSTANTIATE_TEST_SUITE_P(Networks, SteadyMemory, testing::ValuesIn(kCases),
                          [](const auto& one) { return std::string(one.param.name); });

@@ -12,7 +12,8 @@ namespace convoy {
 namespace {
 
 struct AverageArguments {
-  explicit AverageArguments(CLI::App& app) : options(app, {"data", "labels", "batch", "device", "threads"}) {}
+  explicit AverageArguments(CLI::App& app)
+      : options(app, {"data", "labels", "data-mode", "batch", "device", "threads"}) {}
   ConfigOptions options;
   AverageOptions files;
 };

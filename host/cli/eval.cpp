@@ -14,8 +14,8 @@ namespace {
 
 struct EvalArguments {
   explicit EvalArguments(CLI::App& app)
-      : options(app, {"data", "precision", "device", "threads", "labels", "test-images", "views", "evaluation-batch"}) {
-  }
+      : options(app, {"data", "precision", "device", "threads", "labels", "data-mode", "test-images", "views",
+                      "evaluation-batch"}) {}
   ConfigOptions options;
   std::string weights, logits;
   bool json = false;

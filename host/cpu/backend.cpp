@@ -8,6 +8,7 @@
 #include <cstdlib>
 #include <cstring>
 #include <fstream>
+#include <limits>
 #include <string>
 
 #include "convoy/error.hpp"
@@ -17,6 +18,7 @@
 #include "cpu/input.hpp"
 #include "cpu/loss.hpp"
 #include "cpu/operations.hpp"
+#include "cpu/stager.hpp"
 
 namespace convoy {
 namespace {
@@ -88,6 +90,10 @@ class CpuBackend final : public Backend {
   }
   std::size_t allocated_bytes() const override { return account_->bytes; }
   std::size_t peak_allocated_bytes() const override { return account_->peak; }
+  std::size_t free_bytes() const override { return std::numeric_limits<std::size_t>::max(); }
+  std::unique_ptr<Stager> make_stager(int slots, std::size_t bytes, std::string_view what) override {
+    return cpu::make_stager(allocate(static_cast<std::size_t>(slots) * bytes, what, Communicated::no), slots, bytes);
+  }
 
   std::unique_ptr<Operation> plan(const OperationSpec&, int batch, Mode) override;
   std::unique_ptr<Update> plan(const UpdateSpec&) override;

@@ -33,7 +33,8 @@ std::string recalibrate(std::vector<float>& values, const Model& model, const We
   check_image(model.network, data.train.image);
   const ChosenDevice device = choose_device(config);
   const std::unique_ptr<Communicator> self = make_self_communicator();
-  const DeviceSet training(*device.backend, data.train);
+  DeviceSet training(*device.backend, data.train,
+                     {.name = "training images", .mode = config.data_mode, .batch = config.batch});
   config.recalibrate = batches;
   const int possible = recalibration_batches(config, model, 1, data.train.count(), config.batch);
   if (possible == 0) return "the network has no normalisation statistics: nothing to recalibrate";

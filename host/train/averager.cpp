@@ -112,10 +112,15 @@ void Averager::step(std::int64_t step, const std::function<void()>& before_avera
   update_moving_averages(step);
 }
 
-// The first rank's step exchanges the gradients of all; so it comes last up to there.
+void Averager::append_batches(std::int64_t step, std::vector<Share>& batches) const {
+  for (std::size_t r = ranks_.size(); r-- > 0;) batches.push_back(ranks_[r]->plan.share(step));
+}
+
+// The first rank's step exchanges the gradients of all; so it comes last up to there, and always, for batches come in
+// one order.
 void Averager::take_steps(const StepVariant& variant) {
   if (!gradients_ || ranks_.size() == 1) {
-    for (const auto& rank : ranks_) rank->step.run(variant);
+    for (std::size_t r = ranks_.size(); r-- > 0;) ranks_[r]->step.run(variant);
     return;
   }
   for (std::size_t r = ranks_.size(); r-- > 0;) ranks_[r]->step.run_gradients(variant);

@@ -30,6 +30,9 @@ class Averager {
   // own weights after the step, before an average changes them.
   void step(std::int64_t step, const std::function<void()>& before_average = nullptr);
 
+  // The batches of the local ranks in the order in which step() takes them, after those in `batches`.
+  void append_batches(std::int64_t step, std::vector<Share>& batches) const;
+
   // The mean over all ranks of their weights, or of their moving averages, in memory of its own: what is evaluated and
   // saved, and may be changed before. Changes no bit of training.
   Weights& averaged();

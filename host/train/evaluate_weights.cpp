@@ -33,9 +33,10 @@ WeightsEvaluation evaluate_weights(const EvaluateOptions& options, RunConfig con
   weights.set(read_weights(loaded, model.layout));
 
   const std::unique_ptr<Communicator> self = make_self_communicator();
-  const DeviceSet test(backend, data.test);
+  const int batch = options.evaluation_batch.value_or(info.evaluation_batch);
+  DeviceSet test(backend, data.test, {.name = "test images", .mode = config.data_mode, .batch = batch});
   const int views = options.views.value_or(info.views);
-  Evaluator evaluator(backend, *self, model, options.evaluation_batch.value_or(info.evaluation_batch), views,
+  Evaluator evaluator(backend, *self, model, batch, views,
                       pixel_scale(info.mean, info.deviation, model.shapes.input.channels), data.test.count());
   if (!options.logits.empty()) {
     const std::vector<float> logits = evaluator.logits(weights, test);

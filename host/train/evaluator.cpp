@@ -56,8 +56,7 @@ void Evaluator::forward(const DeviceSet& set, const View& view) {
 
 // Calls per_batch(row, number of the batch) for this rank's batches, with the row uploaded.
 template <typename PerBatch>
-void Evaluator::run_batches(const Weights& weights, const DeviceSet& set, int rank, int ranks,
-                            const PerBatch& per_batch) {
+void Evaluator::run_batches(const Weights& weights, DeviceSet& set, int rank, int ranks, const PerBatch& per_batch) {
   program_.bind({.activations = activations_.at(0),
                  .weight_copies = weight_copies_.at(0),
                  .weights = weights_.data(),
@@ -68,16 +67,22 @@ void Evaluator::run_batches(const Weights& weights, const DeviceSet& set, int ra
   program_.refresh_weight_copies();
   const std::int64_t batch = program_.batch();
   const auto count = static_cast<std::int64_t>(set.count());
+  shares_.clear();
   for (std::int64_t first = rank * batch; first < count; first += ranks * batch) {
+    shares_.push_back({first, std::min(batch, count - first)});
+  }
+  set.begin(shares_);
+  for (const Share& share : shares_) {
     StepRow row;
-    row.first = static_cast<std::int32_t>(first);
-    row.count = static_cast<std::int32_t>(std::min(batch, count - first));
+    row.first = static_cast<std::int32_t>(share.first);
+    row.count = static_cast<std::int32_t>(share.count);
     backend_.upload(row_.data(), &row, sizeof row);
-    per_batch(row, first / batch);
+    set.next();
+    per_batch(row, share.first / batch);
   }
 }
 
-Evaluation Evaluator::evaluate(const Weights& weights, const DeviceSet& set, Communicator& among) {
+Evaluation Evaluator::evaluate(const Weights& weights, DeviceSet& set, Communicator& among) {
   const std::size_t batches = (set.count() + program_.batch() - 1) / program_.batch();
   auto* sums = static_cast<BatchSums*>(sums_.data());
   CONVOY_CHECK(batches * sizeof(BatchSums) <= sums_.bytes(), "an evaluation of {} images was not planned", set.count());
@@ -124,7 +129,7 @@ Evaluation Evaluator::total(std::size_t batches, Communicator& among) {
           static_cast<double>(counts[2]) / samples, counts[0]};
 }
 
-std::vector<float> Evaluator::logits(const Weights& weights, const DeviceSet& set) {
+std::vector<float> Evaluator::logits(const Weights& weights, DeviceSet& set) {
   const std::size_t classes = model_.shapes.classes;
   std::vector<float> all(set.count() * classes);
   run_batches(weights, set, 0, 1, [&](const StepRow& row, std::int64_t) {

@@ -40,22 +40,22 @@ class Evaluator {
             const PixelScale& pixels, std::size_t most_images);
 
   // Every worker with the same weights; each takes its part of the batches.
-  Evaluation evaluate(const Weights& weights, const DeviceSet& set) { return evaluate(weights, set, communicator_); }
+  Evaluation evaluate(const Weights& weights, DeviceSet& set) { return evaluate(weights, set, communicator_); }
   // Of weights that this worker alone has, without the others.
-  Evaluation evaluate_alone(const Weights& weights, const DeviceSet& set) { return evaluate(weights, set, *self_); }
+  Evaluation evaluate_alone(const Weights& weights, DeviceSet& set) { return evaluate(weights, set, *self_); }
   // Called after each operation, for whoever watches the progress.
   void on_progress(std::function<void()> call) { program_.on_progress(std::move(call)); }
   // The plain view's logits [count, classes], logit scale included; one rank.
-  std::vector<float> logits(const Weights& weights, const DeviceSet& set);
+  std::vector<float> logits(const Weights& weights, DeviceSet& set);
 
  private:
   template <typename PerBatch>
-  void run_batches(const Weights& weights, const DeviceSet& set, int rank, int ranks, const PerBatch& per_batch);
+  void run_batches(const Weights& weights, DeviceSet& set, int rank, int ranks, const PerBatch& per_batch);
   void forward(const DeviceSet& set, const View& view);
   struct BatchSums {
     LossSums viewed, plain;
   };
-  Evaluation evaluate(const Weights& weights, const DeviceSet& set, Communicator& among);
+  Evaluation evaluate(const Weights& weights, DeviceSet& set, Communicator& among);
   Evaluation total(std::size_t batches, Communicator& among);
 
   Backend& backend_;
@@ -69,6 +69,7 @@ class Evaluator {
   Arena weight_copies_, activations_, row_, sums_, logits_;
   std::vector<BatchSums> host_sums_;  // of every batch; other ranks' are zero
   std::vector<double> losses_;
+  std::vector<Share> shares_;  // this rank's batches
 };
 
 }  // namespace convoy

@@ -10,11 +10,11 @@ namespace convoy {
 
 // Not movable: the step refers to the weights.
 struct LocalRank {
-  LocalRank(Backend& backend, const Model& model, const RunConfig& config, const StepPlan& of_plan, BatchSource source,
-            const Extent& image, const PixelScale& pixels)
+  LocalRank(Backend& backend, const Model& model, const RunConfig& config, const StepPlan& of_plan, DeviceSet& data,
+            const PixelScale& pixels)
       : plan(of_plan),
         weights(backend, model.layout, "weights and moments", moments_needed(model.layout, config)),
-        step(backend, model, config, weights, source, image, pixels) {}
+        step(backend, model, config, weights, data, pixels) {}
   LocalRank(const LocalRank&) = delete;
   LocalRank& operator=(const LocalRank&) = delete;
 

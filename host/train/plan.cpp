@@ -4,7 +4,6 @@
 #include <algorithm>
 
 #include "convoy/error.hpp"
-#include "data/sampler.hpp"
 
 namespace convoy {
 
@@ -41,15 +40,19 @@ std::vector<StepRow> StepPlan::rows(int epoch) const {
     row.step = epoch * steps_per_epoch_ + i;
     row.epoch = epoch;
     const std::int64_t global = global_images(row.step);
-    const Share share = share_of(i * config_.batch, global, rank_, world_size_);
-    row.first = static_cast<std::int32_t>(share.first);
-    row.count = static_cast<std::int32_t>(share.count);
+    const Share part = share(row.step);
+    row.first = static_cast<std::int32_t>(part.first);
+    row.count = static_cast<std::int32_t>(part.count);
     row.loss_weight = config_.loss_reduction == LossReduction::sum
                           ? static_cast<float>(world_size_)
                           : static_cast<float>(static_cast<double>(world_size_) / static_cast<double>(global));
     fill_rates(rates_, row.step, scheduled_steps(), row);
   }
   return rows;
+}
+
+Share StepPlan::share(std::int64_t step) const {
+  return share_of(step % steps_per_epoch_ * config_.batch, global_images(step), rank_, world_size_);
 }
 
 StepVariant StepPlan::variant(std::int64_t step) const {

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "convoy/step_row.hpp"
+#include "data/sampler.hpp"
 #include "nn/parameters.hpp"
 #include "train/optimizer.hpp"
 #include "train/run_config.hpp"
@@ -26,6 +27,7 @@ class StepPlan {
 
   // epoch from 0; rows for this rank.
   std::vector<StepRow> rows(int epoch) const;
+  Share share(std::int64_t step) const;  // this rank's positions of the epoch's order
   StepVariant variant(std::int64_t step) const;
   std::vector<StepVariant> variants() const;            // every one that occurs, by first appearance
   std::int64_t global_images(std::int64_t step) const;  // of this step, over all ranks

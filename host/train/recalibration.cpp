@@ -30,7 +30,7 @@ int recalibration_batches(const RunConfig& config, const Model& model, int ranks
 }
 
 Recalibration::Recalibration(Backend& backend, Communicator& communicator, const Model& model, const RunConfig& config,
-                             const DeviceSet& training, const PixelScale& pixels, int batch, int batches)
+                             DeviceSet& training, const PixelScale& pixels, int batch, int batches)
     : backend_(backend),
       communicator_(communicator),
       model_(model),
@@ -43,15 +43,20 @@ Recalibration::Recalibration(Backend& backend, Communicator& communicator, const
       activations_(backend.allocate(program_.activation_bytes(), "activations of the recalibration")),
       row_(backend.allocate(sizeof(StepRow), "row of the recalibration")),
       sums_(backend.allocate(statistics_count(model.layout) * sizeof(float), "sums of the recalibration",
-                             Communicated::yes)) {}
+                             Communicated::yes)) {
+  for (std::int64_t number = communicator.rank(); number < batches_; number += communicator.size()) {
+    shares_.push_back({number * batch, batch});
+  }
+}
 
-void Recalibration::forward(int number, int epoch) {
+void Recalibration::forward(const Share& share, int epoch) {
   StepRow row;
   row.seed = config_.seed;
   row.epoch = epoch;
-  row.first = number * program_.batch();
-  row.count = program_.batch();
+  row.first = static_cast<std::int32_t>(share.first);
+  row.count = static_cast<std::int32_t>(share.count);
   backend_.upload(row_.data(), &row, sizeof row);
+  training_.next();
   backend_.prepare_input({.source = training_.source(),
                           .image = training_.image(),
                           .input = model_.shapes.input,
@@ -77,8 +82,9 @@ void Recalibration::run(Weights& weights, int epoch) {
   const std::size_t count = statistics_count(model_.layout);
   float* statistics = weights.data() + model_.layout.trainable_elements;
   backend_.zero(sums_.data(), sums_.bytes());
-  for (int number = communicator_.rank(); number < batches_; number += communicator_.size()) {
-    forward(number, epoch);
+  training_.begin(shares_);
+  for (const Share& share : shares_) {
+    forward(share, epoch);
     backend_.add_scaled(sums_.floats(), 1, statistics, count);
   }
   communicator_.average_and_join({sums_.floats(), count});

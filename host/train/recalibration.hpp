@@ -2,6 +2,8 @@
 // statistics no longer fit (Izmailov et al. 2018).
 #pragma once
 
+#include <vector>
+
 #include "convoy/backend.hpp"
 #include "convoy/communicator.hpp"
 #include "nn/program.hpp"
@@ -16,7 +18,7 @@ class Recalibration {
  public:
   // `batches` of `batch` training images, as a step sees them, shared out over the workers.
   Recalibration(Backend& backend, Communicator& communicator, const Model& model, const RunConfig& config,
-                const DeviceSet& training, const PixelScale& pixels, int batch, int batches);
+                DeviceSet& training, const PixelScale& pixels, int batch, int batches);
 
   // Called after each operation, for whoever watches the progress.
   void on_progress(std::function<void()> call) { program_.on_progress(std::move(call)); }
@@ -25,13 +27,14 @@ class Recalibration {
   void run(Weights& weights, int epoch);
 
  private:
-  void forward(int number, int epoch);
+  void forward(const Share& share, int epoch);
 
   Backend& backend_;
   Communicator& communicator_;
   const Model& model_;
   const RunConfig& config_;
-  const DeviceSet& training_;
+  DeviceSet& training_;
+  std::vector<Share> shares_;  // this worker's batches
   int batches_;
   Program program_;
   DevicePixels pixels_;

@@ -26,6 +26,7 @@ enum class OuterKind : std::uint8_t { average, slowmo, nesterov };
 enum class MomentsRule : std::uint8_t { local, average, reset };
 enum class WeightStart : std::uint8_t { common, own };
 enum class LabelKind : std::uint8_t { fine, coarse };
+enum class DataMode : std::uint8_t { automatic, resident, staged };  // how images reach the device: see DeviceSet
 
 // Everything that may differ between parameter groups.
 struct GroupSettings {
@@ -73,6 +74,7 @@ struct RunConfig {
 
   std::string data;  // a path, or "synthetic[:COUNT]"
   LabelKind labels = LabelKind::fine;
+  DataMode data_mode = DataMode::automatic;
   double validation = 0;  // 0 none; below 1 a fraction of the training set; else a count
   Normalisation normalisation = Normalisation::dataset;
   int test_images = 0;  // the first so many are evaluated; 0: all

@@ -44,6 +44,10 @@ struct Words<LabelKind> {
   static constexpr std::string_view all = "fine|coarse";
 };
 template <>
+struct Words<DataMode> {
+  static constexpr std::string_view all = "auto|resident|staged";
+};
+template <>
 struct Words<OuterKind> {
   static constexpr std::string_view all = "average|slowmo|nesterov";
 };
@@ -217,6 +221,7 @@ constexpr RunOption kRunOptions[] = {
   {"autotune", common, boolean, "", "GPU: measure cuDNN's plans and keep the fastest in ~/.cache/convoy", kMayChange, RUN(&RunConfig::autotune)},
 
   {"labels", OptionGroup::data, word, Words<LabelKind>::all, "which labels of CIFAR-100", kFixed, RUN(&RunConfig::labels)},
+  {"data-mode", OptionGroup::data, word, Words<DataMode>::all, "images lie on the device (resident), or come there batch by batch beside the step (staged); auto: resident where they take at most half of its free memory", kMayChange, RUN(&RunConfig::data_mode)},
   {"validation", OptionGroup::data, real, "COUNT|FRACTION", "hold out part of the training set, equally of each class; the test set is then read once, at the end", kFixed, &set_validation, &get<RunConfig, &RunConfig::validation>, 0, kMost},
   {"normalisation", OptionGroup::data, word, Words<Normalisation>::all, "by the data set's mean and deviation, or x/255", kFixed, RUN(&RunConfig::normalisation)},
   {"test-images", OptionGroup::data, integer, "N", "evaluate on the first N test images; 0: all", kMayChange, RUN(&RunConfig::test_images), 0, kMost},

@@ -76,9 +76,9 @@ StepOutcome take_step(Backend& backend, const Model& model, const Dataset& data)
   config.seed = kSeed;
   Weights weights(backend, model.layout, "weights", moments_needed(model.layout, config));
   weights.set(initial_weights(model.layout, kSeed));
-  const DeviceSet set(backend, data.train);
+  DeviceSet set(backend, data.train);
   const StepPlan plan(config, model.layout, kStepBatch, 0, 1);
-  TrainStep step(backend, model, config, weights, set.source(), data.train.image,
+  TrainStep step(backend, model, config, weights, set,
                  pixel_scale({0.5, 0.5, 0.5}, {0.25, 0.25, 0.25}, model.shapes.input.channels));
   step.prepare({plan.variant(0)});
   step.set_rows(plan.rows(0));

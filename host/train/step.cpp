@@ -49,14 +49,13 @@ DevicePixels::DevicePixels(Backend& backend, const PixelScale& pixels)
   backend.upload(arena_.floats() + channels_, pixels.offset.data(), channels_ * sizeof(float));
 }
 
-TrainStep::TrainStep(Backend& backend, const Model& model, const RunConfig& config, Weights& weights,
-                     BatchSource source, const Extent& image, const PixelScale& pixels)
+TrainStep::TrainStep(Backend& backend, const Model& model, const RunConfig& config, Weights& weights, DeviceSet& data,
+                     const PixelScale& pixels)
     : backend_(backend),
       model_(model),
       config_(config),
       weights_(weights),
-      source_(source),
-      image_(image),
+      data_(data),
       gradients_(backend.allocate(model.layout.trainable_elements * sizeof(float), "gradients", Communicated::yes)),
       pixels_(backend, pixels),
       control_(backend.allocate(sizeof(StepControl), "step control")) {
@@ -100,7 +99,7 @@ void TrainStep::prepare(const std::vector<StepVariant>& variants) {
                             .weights = weights_.data(),
                             .gradients = gradients_.floats(),
                             .row = &control->row,
-                            .order = source_.order});
+                            .order = data_.source().order});
   }
   forget_recordings();
 }
@@ -145,8 +144,8 @@ void TrainStep::enqueue_gradients(Prepared& prepared) {
   Program& program = *prepared.program;
   const Extent& input = model_.shapes.input;
   backend_.begin_step(static_cast<const StepRow*>(rows_.data()), &control->cursor, &control->row);
-  backend_.prepare_input({.source = source_,
-                          .image = image_,
+  backend_.prepare_input({.source = data_.source(),
+                          .image = data_.image(),
                           .input = input,
                           .rows = program.batch(),
                           .scale = pixels_.scale(),
@@ -159,7 +158,7 @@ void TrainStep::enqueue_gradients(Prepared& prepared) {
   on_progress_();
   program.forward();
   backend_.softmax_cross_entropy({.logits = program.logits(),
-                                  .source = source_,
+                                  .source = data_.source(),
                                   .rows = program.batch(),
                                   .classes = model_.shapes.classes,
                                   .logit_scale = program.network().logit_scale,
@@ -233,6 +232,7 @@ void TrainStep::run(const StepVariant& variant) {
     return;
   }
   Prepared& prepared = prepared_for(variant);
+  data_.next();
   replay(prepared.whole, variant, [this, &prepared] {
     enqueue_gradients(prepared);
     enqueue_update(prepared);
@@ -242,6 +242,7 @@ void TrainStep::run(const StepVariant& variant) {
 
 void TrainStep::run_gradients(const StepVariant& variant) {
   Prepared& prepared = prepared_for(variant);
+  data_.next();
   replay(prepared.gradients, variant, [this, &prepared] { enqueue_gradients(prepared); });
   if (exchanges_outside()) exchange_->finish(prepared.buckets.back());
 }

@@ -15,6 +15,7 @@
 #include "nn/network.hpp"
 #include "nn/program.hpp"
 #include "nn/shapes.hpp"
+#include "train/device_set.hpp"
 #include "train/gradient_exchange.hpp"
 #include "train/optimizer.hpp"
 #include "train/run_config.hpp"
@@ -59,10 +60,9 @@ struct StepVariant {
 
 class TrainStep {
  public:
-  // `weights` come with the moments that the configuration needs. `source` and the pixel scale (device memory) stay
-  // where they are for the life of the step; `image` is the data's.
-  TrainStep(Backend& backend, const Model& model, const RunConfig& config, Weights& weights, BatchSource source,
-            const Extent& image, const PixelScale& pixels);
+  // `weights` come with the moments that the configuration needs. All but the pixel scale outlives the step.
+  TrainStep(Backend& backend, const Model& model, const RunConfig& config, Weights& weights, DeviceSet& data,
+            const PixelScale& pixels);
 
   // Plans and records; before the first step, for every variant that will occur.
   void prepare(const std::vector<StepVariant>& variants);
@@ -74,7 +74,7 @@ class TrainStep {
   // From now on gradients pass through `exchange`, which outlives the steps, on their way to the update.
   void exchange_gradients(GradientExchange& exchange, std::size_t least_bucket_bytes);
 
-  // The rows of the coming steps, in order.
+  // The rows of the coming steps, in order. Each takes the data's next batch.
   void set_rows(const std::vector<StepRow>& rows);
   void run(const StepVariant& variant);
   // The same in two halves: up to the gradients, their exchange included; then what the optimizer makes of them.
@@ -107,8 +107,7 @@ class TrainStep {
   const Model& model_;
   const RunConfig& config_;
   Weights& weights_;
-  BatchSource source_;
-  Extent image_;
+  DeviceSet& data_;
   Arena gradients_, activations_, update_workspace_;
   DevicePixels pixels_;
   Arena rows_;     // StepRow []

@@ -55,7 +55,7 @@ class Bench {
         plan_(config_, model_.layout, static_cast<std::int64_t>(data_.train.count()), 0, 1),
         weights_(backend(), model_.layout, "weights", moments_needed(model_.layout, config_)),
         set_(backend(), data_.train),
-        step_(backend(), model_, config_, weights_, set_.source(), data_.train.image,
+        step_(backend(), model_, config_, weights_, set_,
               pixel_scale({0.5, 0.5, 0.5}, {0.25, 0.25, 0.25}, model_.shapes.input.channels)) {
     check_image(model_.network, data_.train.image);
     weights_.set(initial_weights(model_.layout, config_.seed));

@@ -127,15 +127,26 @@ RunResults train(RunConfig config, Communicator& workers, RunContext& context) {
   const ShardPlan dealing{config.seed, config.batch, world.size(), config.samples_per_rank};
   const Shards shards(Sharding::parse(config.shard), dealing, sets.train.labels);
   check_shards(communicator, shards);
-  DeviceSet training(backend, sets.train, static_cast<std::size_t>(shards.positions()));
-  const DeviceSet test(backend, sets.test);
+  const auto positions = static_cast<std::size_t>(shards.positions());
+  const int rank_batch = StepPlan(config, model.layout, shards.positions(), 0, world.size()).variant(0).batch;
+  DeviceSet training(
+      backend, sets.train,
+      {.name = "training images", .mode = config.data_mode, .batch = rank_batch, .positions = positions});
+  const int evaluated = config.evaluation_batch;
+  DeviceSet test(backend, sets.test, {.name = "test images", .mode = config.data_mode, .batch = evaluated});
   std::optional<DeviceSet> validation;
-  if (sets.validation.count() > 0) validation.emplace(backend, sets.validation);
+  if (sets.validation.count() > 0) {
+    const DeviceSetOptions options{.name = "validation images", .mode = config.data_mode, .batch = evaluated};
+    validation.emplace(backend, sets.validation, options);
+  }
+  for (const DeviceSet* set : {&training, &test, validation ? &*validation : nullptr}) {
+    if (set != nullptr && !set->line().empty()) context.note(set->line());
+  }
   std::vector<std::unique_ptr<LocalRank>> ranks;
   const int first_rank = communicator.rank() * world.local;
   for (int rank = first_rank; rank < first_rank + world.local; ++rank) {
     const StepPlan plan(config, model.layout, shards.positions(), rank, world.size());
-    ranks.push_back(std::make_unique<LocalRank>(backend, model, config, plan, training.source(), image, pixels));
+    ranks.push_back(std::make_unique<LocalRank>(backend, model, config, plan, training, pixels));
     ranks.back()->step.on_progress([&] { rank_progress.touch(); });
     ranks.back()->step.prepare(plan.variants());
     rank_progress.touch();
@@ -147,8 +158,7 @@ RunResults train(RunConfig config, Communicator& workers, RunContext& context) {
   Evaluator evaluator(backend, communicator, model, config.evaluation_batch, config.views, pixels,
                       std::max(sets.test.count(), sets.validation.count()));
   evaluator.on_progress([&] { rank_progress.touch(); });
-  const int rank_batch = plan.variant(0).batch;
-  const int batches = recalibration_batches(config, model, world.size(), sets.train.count(), rank_batch);
+  const int batches = recalibration_batches(config, model, world.size(), positions, rank_batch);
   std::optional<Recalibration> recalibration;
   if (batches > 0) {
     recalibration.emplace(backend, communicator, model, config, training, pixels, rank_batch, batches);

@@ -101,6 +101,7 @@ void Trainer::train_epoch(int epoch, std::int64_t last_step) {
   parts_.training.set_order(parts_.shards.order(epoch));
   for (const auto& rank : parts_.ranks) rank->step.set_rows(rank->plan.rows(epoch));
   const std::int64_t end = std::min(last_step, (epoch + 1) * plan().steps_per_epoch());
+  announce_batches(results_.steps, end);
   parts_.rank_progress.enter(Phase::training);
   for (std::int64_t step = results_.steps; step < end; ++step) {
     parts_.rank_progress.at_step(epoch + 1, step + 1);
@@ -116,6 +117,13 @@ void Trainer::train_epoch(int epoch, std::int64_t last_step) {
   }
   collect();  // waits for the device
   results_.train_seconds = seconds_before + stopwatch.seconds();
+}
+
+// Of the steps from `first` to before `end`.
+void Trainer::announce_batches(std::int64_t first, std::int64_t end) {
+  std::vector<Share> batches;
+  for (std::int64_t step = first; step < end; ++step) parts_.averager.append_batches(step, batches);
+  parts_.training.begin(batches);
 }
 
 // The sums since the last call, over all ranks, into the epoch's and the row's.
@@ -170,7 +178,7 @@ void Trainer::log_step(std::int64_t step, int epoch) {
   log_sums_ = {};
 }
 
-Evaluation Trainer::timed_evaluation(const Weights& weights, const DeviceSet& set) {
+Evaluation Trainer::timed_evaluation(const Weights& weights, DeviceSet& set) {
   const Stopwatch stopwatch;
   const Evaluation evaluation = parts_.evaluator.evaluate(weights, set);
   results_.evaluation_seconds += stopwatch.seconds();

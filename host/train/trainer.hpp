@@ -26,8 +26,8 @@ struct TrainerParts {
   Recalibration* recalibration;  // null: the averaged statistics stay
   DeviceSet& training;
   const Shards& shards;
-  const DeviceSet& test;
-  const DeviceSet* validation;
+  DeviceSet& test;
+  DeviceSet* validation;
   RunRecorder& recorder;
   std::vector<RankLog>& rank_logs;  // of this worker's ranks; empty without --log-ranks
   RankProgress& rank_progress;
@@ -43,13 +43,14 @@ class Trainer {
 
  private:
   void train_epoch(int epoch, std::int64_t last_step);
+  void announce_batches(std::int64_t first, std::int64_t end);
   void evaluate_epoch(EpochMetrics& row, bool is_last);
   void log_step(std::int64_t step, int epoch);
   LossSums collect();
   RankMetrics rank_row(int epoch, const LossSums& sums) const;
   CommunicationResults communication();
   double evaluate_local();
-  Evaluation timed_evaluation(const Weights& weights, const DeviceSet& set);
+  Evaluation timed_evaluation(const Weights& weights, DeviceSet& set);
   const StepPlan& plan() const { return parts_.ranks.front()->plan; }  // what it says of the whole world
 
   TrainerParts parts_;

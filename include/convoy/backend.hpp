@@ -11,6 +11,7 @@
 #include <string_view>
 
 #include "convoy/operation.hpp"
+#include "convoy/stager.hpp"
 #include "convoy/step_row.hpp"
 #include "convoy/types.hpp"
 #include "convoy/update.hpp"
@@ -41,8 +42,8 @@ class Arena {
 enum class Communicated : std::uint8_t { no, yes };  // whether a communicator will reduce this arena in place
 
 // Where a batch's samples come from. Images are uint8 [rows,H,W,C], labels int32 [rows], both device memory.
-// Position p of the batch is sample order[row->first + p]; its pixels lie in row `sample` of images, or, where
-// `staged`, in row p.
+// Position p of the batch is sample order[row->first + p]; its pixels and label lie in row `sample` of images and
+// labels, or, where `staged`, in row p.
 struct BatchSource {
   const std::uint8_t* images = nullptr;
   const std::int32_t* labels = nullptr;
@@ -151,6 +152,10 @@ class Backend {
   virtual Arena share(const void* host, std::size_t bytes, std::string_view what) = 0;
   virtual std::size_t allocated_bytes() const = 0;  // now held by arenas
   virtual std::size_t peak_allocated_bytes() const = 0;
+  // Device memory that `share` may still take; without limit where it takes none.
+  virtual std::size_t free_bytes() const = 0;
+  // `slots` slots of `bytes` each. It is destroyed before the backend.
+  virtual std::unique_ptr<Stager> make_stager(int slots, std::size_t bytes, std::string_view what) = 0;
 
   virtual std::unique_ptr<Operation> plan(const OperationSpec&, int batch, Mode) = 0;
   virtual std::unique_ptr<Update> plan(const UpdateSpec&) = 0;

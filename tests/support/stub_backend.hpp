@@ -16,6 +16,8 @@ class StubBackend : public Backend {
   Arena share(const void*, std::size_t, std::string_view) override { unexpected("share"); }
   std::size_t allocated_bytes() const override { unexpected("allocated_bytes"); }
   std::size_t peak_allocated_bytes() const override { unexpected("peak_allocated_bytes"); }
+  std::size_t free_bytes() const override { unexpected("free_bytes"); }
+  std::unique_ptr<Stager> make_stager(int, std::size_t, std::string_view) override { unexpected("make_stager"); }
   std::unique_ptr<Operation> plan(const OperationSpec&, int, Mode) override { unexpected("plan"); }
   std::unique_ptr<Update> plan(const UpdateSpec&) override { unexpected("plan"); }
   std::unique_ptr<Recording> record(StepKind, const std::function<void()>&) override { unexpected("record"); }
