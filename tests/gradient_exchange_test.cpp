@@ -160,7 +160,7 @@ TEST(GradientExchanges, each_bucket_leaves_when_it_is_complete_while_others_are_
     const Model model = make_model(parse_network(text, "test"), data.classes(), 3);
     const StepPlan plan(config, model.layout, kImages, 0, 1);
     DeviceSet training(*backend, data.train);
-    LocalRank rank(*backend, model, config, plan, training.source(), data.train.image, pixel_scale({0.5}, {0.25}, 3));
+    LocalRank rank(*backend, model, config, plan, training, pixel_scale({0.5}, {0.25}, 3));
     rank.step.prepare(plan.variants());
     rank.weights.set(initial_weights(model.layout, 0));
     Spy spy(rank.step.gradients(), model.layout.trainable_elements);

@@ -13,8 +13,9 @@ namespace convoy {
 namespace {
 
 // Beside all of the group Common: what --help shows, so that it fits a screen.
-constexpr std::string_view kUsual[] = {"flip",      "translate",      "average", "batch-per-rank", "virtual-ranks",
-                                       "log-every", "evaluate-every", "help",    "help-all"};
+constexpr std::string_view kUsual[] = {
+    "flip",          "translate", "average",        "batch-per-rank", "gpus-per-process",
+    "virtual-ranks", "log-every", "evaluate-every", "help",           "help-all"};
 
 bool is_usual(const CLI::Option* option) {
   const std::string name = option->get_lnames().empty() ? "" : option->get_lnames().front();

@@ -217,8 +217,6 @@ constexpr RunOption kRunOptions[] = {
   {"steps", common, integer, "N", "stop after N steps, the schedule stays; 0: all", kMayChange, RUN(&RunConfig::steps), 0, 1e15},
   {"out", common, text, "DIR", "the run's folder [runs/RECIPE-DATE-TIME]", kMayChange, RUN(&RunConfig::out)},
   {"threads", common, integer, "T", "processor threads; 0: every core allowed", kMayChange, RUN(&RunConfig::threads), 0, 4096},
-  {"deterministic", common, boolean, "", "GPU: only algorithms that repeat to the bit", kMayChange, RUN(&RunConfig::deterministic)},
-  {"autotune", common, boolean, "", "GPU: measure cuDNN's plans and keep the fastest in ~/.cache/convoy", kMayChange, RUN(&RunConfig::autotune)},
 
   {"labels", OptionGroup::data, word, Words<LabelKind>::all, "which labels of CIFAR-100", kFixed, RUN(&RunConfig::labels)},
   {"data-mode", OptionGroup::data, word, Words<DataMode>::all, "images lie on the device (resident), or come there batch by batch beside the step (staged); auto: resident where they take at most half of its free memory", kMayChange, RUN(&RunConfig::data_mode)},
@@ -279,6 +277,8 @@ constexpr RunOption kRunOptions[] = {
   {"log-every", output, integer, "K", "steps between rows of metrics.jsonl; 0: epochs only", kMayChange, RUN(&RunConfig::log_every), 0, kMost},
   {"log-ranks", output, boolean, "", "also ranks/N.jsonl: each rank's own loss, pace and waits, in rows as of metrics.jsonl", kMayChange, RUN(&RunConfig::log_ranks)},
 
+  {"deterministic", advanced, boolean, "", "GPU: only algorithms that repeat to the bit", kMayChange, RUN(&RunConfig::deterministic)},
+  {"autotune", advanced, boolean, "", "GPU: measure cuDNN's plans and keep the fastest in ~/.cache/convoy", kMayChange, RUN(&RunConfig::autotune)},
   {"timeout", advanced, real, "S", "seconds that a rank may stand still before the job ends; 0: for ever", kMayChange, RUN(&RunConfig::timeout), 0, kMost},
   {"startup-timeout", advanced, real, "S", "the same before the first step", kMayChange, RUN(&RunConfig::startup_timeout), 0, kMost},
   {"evaluation-batch", advanced, integer, "B", "images per evaluation step", kMayChange, RUN(&RunConfig::evaluation_batch), 1, 1 << 20},
