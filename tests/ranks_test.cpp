@@ -3,86 +3,23 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include <cstdio>
 #include <filesystem>
-#include <fstream>
 #include <map>
-#include <memory>
 #include <string>
 #include <vector>
 
-#include "support/run_files.hpp"
-#include "support/smooth_networks.hpp"
-#include "support/temporary_folder.hpp"
-#include "support/thread_ranks.hpp"
-#include "train/train.hpp"
+#include "support/smooth_training.hpp"
 
 namespace convoy {
 namespace {
 
-using test::distance;
-using test::RunWeights;
-using Settings = std::vector<Setting>;
-
-// fp32 sums in another order are off by some 1e-7 of their terms; smooth networks at these rates multiply that by less
-// than ten in 20 steps.
-constexpr double kRounding = 1e-5;
-
-const Settings kNesterov = {{"optimizer", "sgd"},
-                            {"momentum", "0.9"},
-                            {"nesterov", "true"},
-                            {"learning-rate", "0.02"},
-                            {"weight-decay", "5e-4"}};
-const Settings kAdam = {{"optimizer", "adam"}, {"learning-rate", "2e-3"}};
-const Settings kMuon = {{"optimizer", "sgd"},
-                        {"momentum", "0.9"},
-                        {"learning-rate", "0.02"},
-                        {"group", "filters.optimizer=muon"},
-                        {"group", "filters.learning-rate=0.02"}};
-
-// Two epochs of ten steps, 24 images each: as many for each of 1, 2, 3, 4 or 8 ranks.
-const Settings kEven = {{"data", "synthetic:240"}, {"batch", "24"}, {"epochs", "2"}};
-// Two epochs of eleven steps, the last of 3 images.
-const Settings kUneven = {{"data", "synthetic:103"}, {"batch", "10"}, {"epochs", "2"}};
-
-Settings operator+(Settings first, const Settings& more) {
-  first.insert(first.end(), more.begin(), more.end());
-  return first;
-}
+using namespace test;
 
 Settings average(const std::string& policy, int virtual_ranks) {
   return {{"average", policy}, {"virtual-ranks", std::to_string(virtual_ranks)}};
 }
 
-class Ranks : public testing::Test {
- protected:
-  void SetUp() override {
-    std::ofstream(folder_.path() / "smooth.json") << test::kSmoothNetwork;
-    std::ofstream(folder_.path() / "smooth_norm.json") << test::kSmoothNormNetwork;
-  }
-
-  Settings smooth() const { return {{"model", (folder_.path() / "smooth.json").string()}}; }
-  Settings smooth_norm() const { return {{"model", (folder_.path() / "smooth_norm.json").string()}}; }
-
-  // The folder of a run by so many workers, each a thread.
-  std::filesystem::path run(const Settings& settings, int workers = 1) {
-    const std::filesystem::path folder = folder_.path() / ("run-" + std::to_string(++runs_));
-    const RunConfig config =
-        resolve_config("", settings + Settings{{"out", folder.string()}, {"threads", "1"}, {"evaluation-batch", "7"}});
-    test::run_ranks(workers, [&](Communicator& communicator) {
-      Progress progress(nowhere_.get(), Progress::Style::lines, [] { return 0.0; });
-      RunContext context(clock_, {}, progress, communicator.rank() == 0);
-      train(config, communicator, context);
-    });
-    return folder;
-  }
-  RunWeights trained(const Settings& settings, int workers = 1) { return test::weights_of(run(settings, workers)); }
-
-  TemporaryFolder folder_;
-  ProcessClock clock_;
-  std::unique_ptr<std::FILE, int (*)(std::FILE*)> nowhere_{std::fopen("/dev/null", "w"), &std::fclose};
-  int runs_ = 0;
-};
+class Ranks : public SmoothTraining {};
 
 TEST_F(Ranks, averaging_gradients_equals_one_rank_on_the_same_batches) {
   const Settings settings = smooth() + kEven + kNesterov;
@@ -107,9 +44,6 @@ TEST_F(Ranks, with_batch_normalisation_too_where_one_rank_normalises_in_the_same
 }
 
 TEST_F(Ranks, adam_and_muon_equal_one_rank_within_what_they_make_of_a_rounding) {
-  // Adam divides a gradient by its own size, so the smallest count as much as the largest, with their larger relative
-  // error; five Newton-Schulz steps multiply a small singular value and its error by 3.44^5 = 485.
-  constexpr double kAmplified = 1e-4;
   for (const Settings& optimizer : {kAdam, kMuon}) {
     const Settings settings = smooth() + kEven + optimizer;
     const RunWeights one = trained(settings);
@@ -162,8 +96,8 @@ TEST_F(Ranks, uneven_shares_are_exact) {
   const auto one = run(settings), three = run(settings + average("step", 3)),
              four = run(settings + average("step", 1), 4);
   for (const auto& many : {three, four}) {
-    EXPECT_LT(distance(test::weights_of(many).trained, test::weights_of(one).trained), kRounding);
-    const auto rows = test::rows_of(many, "step"), expected = test::rows_of(one, "step");
+    EXPECT_LT(distance(weights_of(many).trained, weights_of(one).trained), kRounding);
+    const auto rows = rows_of(many, "step"), expected = rows_of(one, "step");
     ASSERT_EQ(rows.size(), 22U);
     ASSERT_EQ(expected.size(), 22U);
     for (std::size_t i = 0; i < rows.size(); ++i) {
@@ -192,7 +126,7 @@ TEST_F(Ranks, each_rank_logs_what_it_did_by_itself) {
   EXPECT_FALSE(std::filesystem::exists(folder / "ranks" / "4.jsonl"));
   // Together they are the rows of the run.
   for (const auto& [kind, loss] : {std::pair{"step", "loss"}, {"epoch", "train_loss"}}) {
-    const auto together = test::rows_of(folder, kind);
+    const auto together = rows_of(folder, kind);
     ASSERT_GT(together.size(), 1U);
     std::int64_t images_before = 0;
     for (std::size_t i = 0; i < together.size(); ++i) {
@@ -216,7 +150,7 @@ TEST_F(Ranks, each_rank_logs_what_it_did_by_itself) {
 
 TEST_F(Ranks, the_summary_counts_ranks_and_collectives) {
   const Settings settings = smooth() + kEven + kNesterov;
-  const auto summary = [&](const char* policy) { return test::summary_of(run(settings + average(policy, 2), 2)); };
+  const auto summary = [&](const char* policy) { return summary_of(run(settings + average(policy, 2), 2)); };
   const nlohmann::json step = summary("step"), fourth = summary("every:4"), never = summary("never");
   constexpr int kEvaluations = 2;  // each of the average over all ranks
   EXPECT_EQ(step["world_size"], 4);
@@ -231,7 +165,7 @@ TEST_F(Ranks, the_summary_counts_ranks_and_collectives) {
   for (const char* field : {"communication_seconds", "exposed_communication_seconds", "wait_seconds"}) {
     EXPECT_TRUE(step.contains(field)) << field;
   }
-  const nlohmann::json alone = test::summary_of(run(settings));
+  const nlohmann::json alone = summary_of(run(settings));
   EXPECT_EQ(alone["world_size"], 1);
   EXPECT_EQ(alone["collectives"], 0);
 }
