@@ -152,13 +152,14 @@ TrialResults run_trial(Backend& backend, const OperationSpec& spec, int batch, c
 }
 
 double relative_error(const std::vector<float>& found, const std::vector<float>& expected) {
+  if (found.size() != expected.size()) return std::numeric_limits<double>::infinity();
   double difference = 0, size = 0;
   for (std::size_t i = 0; i < expected.size(); ++i) {
     const double apart = static_cast<double>(found[i]) - static_cast<double>(expected[i]);
     difference += apart * apart;
     size += static_cast<double>(expected[i]) * static_cast<double>(expected[i]);
   }
-  if (found.size() != expected.size() || !std::isfinite(difference)) return std::numeric_limits<double>::infinity();
+  if (!std::isfinite(difference)) return std::numeric_limits<double>::infinity();
   return difference == 0 ? 0 : std::sqrt(difference / size);
 }
 
