@@ -5,8 +5,8 @@
 #include <filesystem>
 #include <string>
 
+#include "support/backends.hpp"
 #include "support/training_run.hpp"
-#include "train/device_module.hpp"
 
 namespace convoy::test {
 namespace {
@@ -17,9 +17,7 @@ constexpr double kLearned = 0.80;  // of the first 1000 test images; 0.10 by cha
 class FashionOnCuda : public testing::Test {
  protected:
   void SetUp() override {
-    const auto& [module, reason] = open_device_module("cuda");
-    const std::string missing = module == nullptr ? reason : module->missing();
-    if (!missing.empty()) GTEST_SKIP() << missing;
+    if (const std::string lacks = lacks_gpus(); !lacks.empty()) GTEST_SKIP() << lacks;
     if (!std::filesystem::exists(kFashion)) GTEST_SKIP() << "no " << kFashion << " (dataset-fashion-mnist)";
   }
 };

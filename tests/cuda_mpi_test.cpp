@@ -8,11 +8,11 @@
 #include <string>
 
 #include "mpi/mpi_communicator.hpp"
+#include "support/backends.hpp"
 #include "support/run_files.hpp"
 #include "support/shell.hpp"
 #include "support/smooth_networks.hpp"
 #include "support/temporary_folder.hpp"
-#include "train/device_module.hpp"
 
 #ifndef CONVOY_TEST_EXECUTABLE
 #define CONVOY_TEST_EXECUTABLE ""
@@ -31,10 +31,7 @@ class MpiOnCuda : public testing::Test {
   void SetUp() override {
     if (std::string_view(CONVOY_TEST_EXECUTABLE).empty()) GTEST_SKIP() << "built without the executable";
     if (!mpi_missing().empty()) GTEST_SKIP() << mpi_missing();
-    const auto& [module, reason] = open_device_module("cuda");
-    const std::string missing = module == nullptr ? reason : module->missing();
-    if (!missing.empty()) GTEST_SKIP() << missing;
-    if (module->count() < kRanks) GTEST_SKIP() << kRanks << " GPUs needed, " << module->count() << " visible";
+    if (const std::string lacks = test::lacks_gpus(kRanks); !lacks.empty()) GTEST_SKIP() << lacks;
     std::ofstream(folder_.path() / "smooth_norm.json") << test::kSmoothNormNetwork;
   }
 
@@ -70,6 +67,14 @@ TEST_F(MpiOnCuda, processes_on_cuda_equal_virtual_ranks_of_the_cpu) {
     EXPECT_GT(costs["communication_seconds"], 0);
     EXPECT_GE(costs["communication_seconds"], costs["exposed_communication_seconds"]);
     EXPECT_EQ(counted["world_size"], costs["world_size"]);
+  }
+}
+
+TEST_F(MpiOnCuda, info_lists_every_cuda_device_and_the_libraries) {
+  const auto info = shell("'" CONVOY_TEST_EXECUTABLE "' info --devices");
+  EXPECT_EQ(info.code, 0) << info.output;
+  for (const char* words : {"GPU 0: ", "GPU 1: ", "compute capability", "driver for CUDA", "cuDNN"}) {
+    EXPECT_THAT(info.output, HasSubstr(words));
   }
 }
 

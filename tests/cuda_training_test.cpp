@@ -7,8 +7,8 @@
 #include <filesystem>
 #include <string>
 
+#include "support/backends.hpp"
 #include "support/smooth_training.hpp"
-#include "train/device_module.hpp"
 
 namespace convoy {
 namespace {
@@ -21,13 +21,9 @@ const Settings kSteps = kUneven + Settings{{"log-every", "1"}, {"evaluation-batc
 class CudaTraining : public SmoothTraining {
  protected:
   void SetUp() override {
-    const auto& [module, reason] = open_device_module("cuda");
-    const std::string missing = module == nullptr ? reason : module->missing();
-    if (!missing.empty()) GTEST_SKIP() << missing;
+    if (const std::string lacks = lacks_gpus(); !lacks.empty()) GTEST_SKIP() << lacks;
     SmoothTraining::SetUp();
   }
-  bool has_devices(int count) const { return open_device_module("cuda").module->count() >= count; }
-
   std::filesystem::path run_on(const char* device, const Settings& settings) {
     return run(settings + Settings{{"device", device}});
   }
@@ -81,7 +77,7 @@ TEST_F(CudaTraining, on_cuda_virtual_ranks_equal_those_of_the_cpu) {
 }
 
 TEST_F(CudaTraining, on_four_cuda_devices_equals_four_virtual_ranks_of_the_cpu_under_every_policy) {
-  if (!has_devices(4)) GTEST_SKIP() << "four GPUs needed";
+  if (const std::string lacks = lacks_gpus(4); !lacks.empty()) GTEST_SKIP() << lacks;
   for (const char* policy : {"step", "every:4", "epoch", "never"}) {
     const Settings settings = smooth_norm() + kSteps + kNesterov + Settings{{"average", policy}};
     const RunWeights expected = trained_on("cpu", settings + Settings{{"virtual-ranks", "4"}});
@@ -92,7 +88,7 @@ TEST_F(CudaTraining, on_four_cuda_devices_equals_four_virtual_ranks_of_the_cpu_u
 }
 
 TEST_F(CudaTraining, on_four_cuda_devices_two_levels_outer_steps_and_late_averages_equal_the_cpus) {
-  if (!has_devices(4)) GTEST_SKIP() << "four GPUs needed";
+  if (const std::string lacks = lacks_gpus(4); !lacks.empty()) GTEST_SKIP() << lacks;
   const Settings base = smooth() + kSteps + kNesterov;
   for (const Settings& more : {Settings{{"average", "every:8"}, {"average-node", "every:2"}, {"node-size", "2"}},
                                Settings{{"average", "every:4"}, {"outer", "slowmo"}, {"moments", "average"}},

@@ -11,11 +11,11 @@
 #include <string>
 #include <vector>
 
+#include "support/backends.hpp"
 #include "support/run_files.hpp"
 #include "support/smooth_networks.hpp"
 #include "support/temporary_folder.hpp"
 #include "support/training_run.hpp"
-#include "train/device_module.hpp"
 #include "train/train.hpp"
 #include "train/worker_threads.hpp"
 
@@ -51,10 +51,7 @@ class DataModes : public testing::TestWithParam<Case> {
  protected:
   void SetUp() override {
     if (std::string(GetParam().device) == "cpu") return;
-    const auto& [module, reason] = open_device_module(GetParam().device);
-    const std::string missing = module == nullptr ? reason : module->missing();
-    if (!missing.empty()) GTEST_SKIP() << missing;
-    if (module->count() < GetParam().workers) GTEST_SKIP() << GetParam().workers << " GPUs needed";
+    if (const std::string lacks = lacks_gpus(GetParam().workers); !lacks.empty()) GTEST_SKIP() << lacks;
   }
 
   Outcome outcome(const std::string& mode) {

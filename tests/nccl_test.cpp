@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "convoy/error.hpp"
+#include "support/backends.hpp"
 #include "support/thread_ranks.hpp"
 #include "train/device_module.hpp"
 
@@ -52,12 +53,8 @@ struct Rank {
 
 class NcclOnCuda : public testing::TestWithParam<int> {
  protected:
-  void SetUp() override { require_devices(GetParam()); }
-  static void require_devices(int count) {
-    const auto& [module, reason] = open_device_module("cuda");
-    const std::string missing = module == nullptr ? reason : module->missing();
-    if (!missing.empty()) GTEST_SKIP() << missing;
-    if (module->count() < count) GTEST_SKIP() << module->count() << " GPUs visible, " << count << " needed";
+  void SetUp() override {
+    if (const std::string lacks = lacks_gpus(GetParam()); !lacks.empty()) GTEST_SKIP() << lacks;
   }
 };
 

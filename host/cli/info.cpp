@@ -65,6 +65,8 @@ void list_devices() {
                                          : fmt::format("no {} ({})", name(precision), lacks));
     }
     fmt::print("  {:<16} {}\n  {:<16} {}\n", row.name, describe(row.make({})->info()), "", fmt::join(precisions, ", "));
+    if (row.describe == nullptr) continue;
+    for (const std::string& line : row.describe()) fmt::print("  {:<16} {}\n", "", line);
   }
 }
 

@@ -30,10 +30,11 @@ std::string cuda_lacks(Precision precision) {
   return missing.empty() ? open_device_module("cuda").module->lacks(precision) : missing;
 }
 std::unique_ptr<Backend> make_cuda(const DeviceRequest& request) {
-  const std::string missing = cuda_missing();
-  if (!missing.empty()) fail_usage("--device cuda: {}", missing);
-  return open_device_module("cuda").module->make(request);
+  const auto& [module, reason] = open_device_module("cuda");
+  if (module == nullptr) fail_usage("--device cuda: {}", reason);
+  return module->make(request);
 }
+std::vector<std::string> describe_cuda() { return open_device_module("cuda").module->describe(); }
 
 std::unique_ptr<Communicator> connect_cuda(Communicator& workers, Backend& backend, double limit_seconds) {
   return open_device_module("cuda").module->connect(workers, backend, limit_seconds);
@@ -43,8 +44,8 @@ int cuda_count() { return open_device_module("cuda").module->count(); }
 constexpr double kForEver = 1e9;  // seconds
 
 constexpr BackendRow kBackends[] = {
-    {DeviceChoice::cuda, "cuda", cuda_missing, cuda_lacks, make_cuda, cuda_count, connect_cuda},
-    {DeviceChoice::cpu, "cpu", cpu_missing, cpu_lacks, make_cpu, nullptr, nullptr},
+    {DeviceChoice::cuda, "cuda", cuda_missing, cuda_lacks, make_cuda, describe_cuda, cuda_count, connect_cuda},
+    {DeviceChoice::cpu, "cpu", cpu_missing, cpu_lacks, make_cpu, nullptr, nullptr, nullptr},
 };
 
 // What makes one expect a GPU on this machine or in this job; empty where nothing does.

@@ -19,7 +19,8 @@ struct BackendRow {
   std::string (*missing)();         // why it cannot be used here, in a few words; empty: it can
   std::string (*lacks)(Precision);  // why it cannot compute in this precision; empty: it can
   std::unique_ptr<Backend> (*make)(const DeviceRequest&);
-  int (*count)();  // of devices that workers of one host share out; null: one is there for all
+  std::vector<std::string> (*describe)();  // see DeviceModule; null: what make gives says it all
+  int (*count)();                          // of devices that workers of one host share out; null: one is there for all
   // See DeviceModule; null: the workers' own communicator reduces its arenas.
   std::unique_ptr<Communicator> (*connect)(Communicator& workers, Backend& backend, double limit_seconds);
 };

@@ -39,4 +39,11 @@ std::string reason_to_skip(const BackendCase& one) {
   return lacks.empty() ? "" : fmt::format("{} on the {} backend: {}", convoy::name(one.precision), one.backend, lacks);
 }
 
+std::string lacks_gpus(int count) {
+  const BackendRow& cuda = row_of("cuda");
+  const std::string missing = cuda.missing();
+  if (!missing.empty()) return missing;
+  return cuda.count() < count ? fmt::format("{} GPUs needed, {} visible", count, cuda.count()) : "";
+}
+
 }  // namespace convoy::test

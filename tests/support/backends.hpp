@@ -33,4 +33,7 @@ std::unique_ptr<Backend> make_backend_for_test(const std::string& backend, Preci
 // Why this machine cannot run the case, or "".
 std::string reason_to_skip(const BackendCase&);
 
+// Why this machine cannot run what needs so many GPUs, or "".
+std::string lacks_gpus(int count = 1);
+
 }  // namespace convoy::test
