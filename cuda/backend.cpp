@@ -11,6 +11,7 @@
 #include "check.hpp"
 #include "context.hpp"
 #include "convoy/error.hpp"
+#include "devices.hpp"
 #include "handles.hpp"
 #include "kernels/arena.hpp"
 #include "kernels/convert.hpp"
@@ -24,8 +25,6 @@
 
 namespace convoy::cuda {
 namespace {
-
-constexpr std::size_t kCublasWorkspace = std::size_t{32} << 20;  // what NVIDIA recommends for Hopper
 
 // Bytes now and at most held by arenas; shared with the arenas' releases, which may outlive the backend.
 struct Account {
@@ -123,9 +122,7 @@ class CudaBackend final : public Backend {
   std::shared_ptr<Account> account_ = std::make_shared<Account>();
   Stream stream_;
   CudnnHandle cudnn_;
-  CublasHandle cublas_;
   CublasLtHandle cublas_lt_;
-  Arena cublas_workspace_;
   Arena reductions_;  // a ReductionScratch
 };
 
@@ -140,37 +137,24 @@ CudaBackend::CudaBackend(const DeviceRequest& request) {
   CHECK_CUDNN(cudnnCreate(&cudnn));
   cudnn_.reset(cudnn);
   CHECK_CUDNN(cudnnSetStream(cudnn, stream));
-  cublasHandle_t cublas = nullptr;
-  CHECK_CUBLAS(cublasCreate(&cublas));
-  cublas_.reset(cublas);
-  CHECK_CUBLAS(cublasSetStream(cublas, stream));
-  cublas_workspace_ = allocate(kCublasWorkspace, "workspace of cuBLAS", Communicated::no);
-  CHECK_CUBLAS(cublasSetWorkspace(cublas, cublas_workspace_.data(), cublas_workspace_.bytes()));
   cublasLtHandle_t cublas_lt = nullptr;
   CHECK_CUBLAS(cublasLtCreate(&cublas_lt));
   cublas_lt_.reset(cublas_lt);
   reductions_ = allocate(sizeof(ReductionScratch), "sums of parts", Communicated::no);
 
   context_ = {.device = request.index,
-              .capability = properties.major * 10 + properties.minor,
-              .multiprocessors = properties.multiProcessorCount,
               .stream = stream,
               .cudnn = cudnn,
-              .cublas = cublas,
               .cublas_lt = cublas_lt,
               .precision = request.precision,
               .compute = convoy::compute_type(request.precision),
               .deterministic = request.deterministic,
               .autotune = request.autotune};
-  int runtime = 0;
-  CHECK_CUDA(cudaRuntimeGetVersion(&runtime));
-  const std::size_t version = cudnnGetVersion();
-  const std::string cudnn_version = fmt::format("{}.{}.{}", version / 10000, version / 100 % 100, version % 100);
-  const std::string cuda_version = fmt::format("{}.{}", runtime / 1000, runtime % 1000 / 10);
+  const std::string cuda = runtime_version(), cudnn_library = cudnn_version();
   info_ = {.kind = "cuda",
            .name = fmt::format("GPU {}: {}", request.index, properties.name),
-           .libraries = fmt::format("CUDA {}, cuDNN {}", cuda_version, cudnn_version),
-           .versions = {{"cuda", cuda_version}, {"cudnn", cudnn_version}},
+           .libraries = fmt::format("CUDA {}, cuDNN {}", cuda, cudnn_library),
+           .versions = {{"cuda", cuda}, {"cudnn", cudnn_library}},
            .precision = request.precision,
            .threads = 1};
 }

@@ -3,7 +3,6 @@
 #pragma once
 
 #include <cublasLt.h>
-#include <cublas_v2.h>
 #include <cuda_runtime_api.h>
 #include <cudnn.h>
 
@@ -18,11 +17,8 @@ constexpr std::size_t kWorkspaceLimit = std::size_t{256} << 20;
 
 struct Context {
   int device = 0;
-  int capability = 90;  // 10 * major + minor
-  int multiprocessors = 1;
-  cudaStream_t stream = nullptr;    // all computation of a step, in order
-  cudnnHandle_t cudnn = nullptr;    // bound to the stream
-  cublasHandle_t cublas = nullptr;  // bound to the stream, with a workspace of its own, pointers on the host
+  cudaStream_t stream = nullptr;  // all computation of a step, in order
+  cudnnHandle_t cudnn = nullptr;  // bound to the stream
   cublasLtHandle_t cublas_lt = nullptr;
   Precision precision = Precision::fp32;
   DType compute = DType::f32;

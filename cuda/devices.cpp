@@ -1,7 +1,6 @@
 // See devices.hpp.
 #include "devices.hpp"
 
-#include <cublas_v2.h>
 #include <cuda_runtime_api.h>
 #include <cudnn.h>
 #include <fmt/format.h>
@@ -22,6 +21,17 @@ cudaDeviceProp properties_of(int device) {
 }
 
 }  // namespace
+
+std::string runtime_version() {
+  int runtime = 0;
+  cudaRuntimeGetVersion(&runtime);
+  return text_of_version(runtime);
+}
+
+std::string cudnn_version() {
+  const std::size_t version = cudnnGetVersion();
+  return fmt::format("{}.{}.{}", version / 10000, version / 100 % 100, version % 100);
+}
 
 int visible_devices() {
   int count = 0;
@@ -82,13 +92,10 @@ std::vector<std::string> describe_devices() {
     if (!peers.empty()) line += fmt::format(", reaches GPU {} directly", fmt::join(peers, ", "));
     lines.push_back(line);
   }
-  int driver = 0, runtime = 0;
+  int driver = 0;
   cudaDriverGetVersion(&driver);
-  cudaRuntimeGetVersion(&runtime);
-  const std::size_t cudnn = cudnnGetVersion();
-  lines.push_back(fmt::format("driver for CUDA {}, runtime {}, cuDNN {}.{}.{}, cuBLAS {}", text_of_version(driver),
-                              text_of_version(runtime), cudnn / 10000, cudnn / 100 % 100, cudnn % 100,
-                              cublasGetCudartVersion()));
+  lines.push_back(fmt::format("driver for CUDA {}, runtime {}, cuDNN {}", text_of_version(driver), runtime_version(),
+                              cudnn_version()));
   return lines;
 }
 

@@ -9,7 +9,7 @@
 
 #include "check.hpp"
 #include "convoy/error.hpp"
-#include "handles.hpp"
+#include "device_memory.hpp"
 #include "nn/check_spec.hpp"
 #include "operations.hpp"
 
@@ -54,7 +54,7 @@ class Epilogue final : public Operation {
   std::size_t element_, groups_, input_bytes_, pooled_bytes_;
   Saved saved_;
   Needs needs_;
-  Owned<void*, cudaFree> counters_;  // a few words that must keep their zeros from step to step
+  DeviceMemory counters_;  // a few words that must keep their zeros from step to step
 };
 
 Epilogue::Epilogue(const EpilogueSpec& spec, int batch, Mode mode, const Context& context)
@@ -99,11 +99,9 @@ Epilogue::Epilogue(const EpilogueSpec& spec, int batch, Mode mode, const Context
     needs_.saved = saved_.statistics + 5 * groups_ * spec.input.channels * sizeof(float);
     needs_.workspace = epilogue_workspace(args_);
     const std::size_t bytes = epilogue_counters(args_) * sizeof(unsigned);
-    void* counters = nullptr;
-    CHECK_CUDA(cudaMalloc(&counters, bytes));
-    counters_.reset(counters);
-    CHECK_CUDA(cudaMemsetAsync(counters, 0, bytes, stream_));
-    args_.counters = static_cast<unsigned*>(counters);
+    counters_ = allocate_memory(bytes);
+    CHECK_CUDA(cudaMemsetAsync(counters_.get(), 0, bytes, stream_));
+    args_.counters = static_cast<unsigned*>(counters_.get());
   }
   needs_.forward_in_place = spec.pool == 1 && !needs_.backward_reads_input;
   needs_.gradient_in_place = trains() && spec.pool == 1;

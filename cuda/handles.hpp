@@ -2,7 +2,6 @@
 #pragma once
 
 #include <cublasLt.h>
-#include <cublas_v2.h>
 #include <cuda_runtime_api.h>
 #include <cudnn.h>
 
@@ -27,9 +26,7 @@ using Stream = Owned<cudaStream_t, cudaStreamDestroy>;
 using Event = Owned<cudaEvent_t, cudaEventDestroy>;
 using Graph = Owned<cudaGraph_t, cudaGraphDestroy>;
 using GraphExec = Owned<cudaGraphExec_t, cudaGraphExecDestroy>;
-using DeviceMemory = Owned<void*, cudaFree>;
 using CudnnHandle = Owned<cudnnHandle_t, cudnnDestroy>;
-using CublasHandle = Owned<cublasHandle_t, cublasDestroy>;
 using CublasLtHandle = Owned<cublasLtHandle_t, cublasLtDestroy>;
 
 }  // namespace convoy::cuda

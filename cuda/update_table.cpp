@@ -10,10 +10,8 @@ UpdateTable::UpdateTable(const std::vector<UpdateRange>& ranges, const Context& 
   const std::vector<UpdateBlock> blocks = cut_into_blocks(ranges, kUpdateBlock);
   if (blocks.empty()) return;
   const std::size_t bytes = blocks.size() * sizeof(UpdateBlock);
-  void* memory = nullptr;
-  CHECK_CUDA(cudaMalloc(&memory, bytes));
-  memory_.reset(memory);
-  CHECK_CUDA(cudaMemcpyAsync(memory, blocks.data(), bytes, cudaMemcpyHostToDevice, context.stream));
+  memory_ = allocate_memory(bytes);
+  CHECK_CUDA(cudaMemcpyAsync(memory_.get(), blocks.data(), bytes, cudaMemcpyHostToDevice, context.stream));
   CHECK_CUDA(cudaStreamSynchronize(context.stream));  // before `blocks` goes; planning may wait
   count_ = static_cast<int>(blocks.size());
 }

@@ -4,7 +4,7 @@
 #include <vector>
 
 #include "context.hpp"
-#include "handles.hpp"
+#include "device_memory.hpp"
 #include "nn/update_blocks.hpp"
 
 namespace convoy::cuda {

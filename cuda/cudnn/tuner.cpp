@@ -10,6 +10,7 @@
 #include <string_view>
 
 #include "convoy/error.hpp"
+#include "device_memory.hpp"
 #include "io/atomic_file.hpp"
 
 namespace convoy::cuda::cudnn {
@@ -20,19 +21,11 @@ namespace fs = std::filesystem;
 constexpr int kRuns = 5;                                    // timed, after one to warm up; the shortest counts
 constexpr std::size_t kLargestFile = std::size_t{1} << 20;  // a plan's text has a few thousand bytes
 
-class Memory {
- public:
-  explicit Memory(std::size_t bytes) {
-    void* data = nullptr;
-    if (bytes != 0) CHECK_CUDA(cudaMalloc(&data, bytes));
-    data_.reset(data);
-    if (bytes != 0) CHECK_CUDA(cudaMemset(data, 0, bytes));
-  }
-  void* get() const { return data_.get(); }
-
- private:
-  Owned<void*, cudaFree> data_;
-};
+DeviceMemory zeros(std::size_t bytes) {
+  DeviceMemory memory = allocate_memory(bytes);
+  if (bytes != 0) CHECK_CUDA(cudaMemset(memory.get(), 0, bytes));
+  return memory;
+}
 
 std::uint64_t hash(std::string_view text) {  // FNV-1a
   std::uint64_t value = 0xCBF29CE484222325u;
@@ -58,12 +51,12 @@ std::string key_of(const Convolution& c, const Rules& rules) {
 std::size_t fastest(std::vector<Plan>& plans, const Convolution& c, cudnnHandle_t handle) {
   const std::size_t element = bytes_per_element(c.type);
   const auto elements = [&](const Extent& extent) { return static_cast<std::size_t>(c.batch * extent.elements()); };
-  const Memory input(elements(c.input) * element), output(elements(c.output) * element);
-  const Memory filters(element * c.output.channels * c.input.channels * c.kernel.height * c.kernel.width);
-  const Memory bias(element * c.output.channels);
+  const DeviceMemory input = zeros(elements(c.input) * element), output = zeros(elements(c.output) * element);
+  const DeviceMemory filters = zeros(element * c.output.channels * c.input.channels * c.kernel.height * c.kernel.width);
+  const DeviceMemory bias = zeros(element * c.output.channels);
   std::size_t workspace_bytes = 0;
   for (const Plan& plan : plans) workspace_bytes = std::max(workspace_bytes, plan.workspace_bytes());
-  const Memory workspace(workspace_bytes);
+  const DeviceMemory workspace = zeros(workspace_bytes);
   const Tensors tensors = {input.get(), filters.get(), output.get(), bias.get()};
 
   cudaStream_t stream = nullptr;

@@ -16,6 +16,7 @@
 #include "check.hpp"
 #include "convoy/error.hpp"
 #include "handles.hpp"
+#include "io/host_info.hpp"
 #include "nccl/nccl_call.hpp"
 
 namespace convoy::cuda {
@@ -36,12 +37,6 @@ ncclUniqueId id_of(const std::string& text) {
     id.internal[i] = static_cast<char>(std::stoi(text.substr(2 * i, 2), nullptr, 16));
   }
   return id;
-}
-
-std::string host_name() {
-  char name[256] = {};
-  gethostname(name, sizeof name - 1);
-  return name;
 }
 
 std::string process_name() { return fmt::format("{} {}", host_name(), getpid()); }
@@ -114,9 +109,9 @@ struct Recorded {
 
 class NcclCommunicator final : public Communicator {
  public:
-  NcclCommunicator(Communicator& host, int device, cudaStream_t compute, const Capture& capture,
+  NcclCommunicator(Communicator& host, cudaStream_t compute, const Capture& capture,
                    std::chrono::duration<double> limit)
-      : host_(host), device_(device), compute_(compute), capture_(capture), limit_(limit) {
+      : host_(host), compute_(compute), capture_(capture), limit_(limit) {
     shares_process_ = has_equals(host_.gather(process_name()));
     ncclUniqueId id{};
     if (host_.rank() == 0) CHECK_NCCL(ncclGetUniqueId(&id));
@@ -132,7 +127,6 @@ class NcclCommunicator final : public Communicator {
   NcclCommunicator(NcclCommunicator& parent, std::unique_ptr<Communicator> host, int colour)
       : owned_host_(std::move(host)),
         host_(*owned_host_),
-        device_(parent.device_),
         compute_(parent.compute_),
         capture_(parent.capture_),
         limit_(parent.limit_),
@@ -313,7 +307,6 @@ class NcclCommunicator final : public Communicator {
 
   std::unique_ptr<Communicator> owned_host_;
   Communicator& host_;
-  int device_;
   cudaStream_t compute_;
   const Capture& capture_;
   std::chrono::duration<double> limit_;
@@ -335,7 +328,7 @@ class NcclCommunicator final : public Communicator {
 std::unique_ptr<Communicator> make_nccl_communicator(Communicator& host, int device, cudaStream_t compute,
                                                      const Capture& capture, std::chrono::duration<double> limit) {
   check_distinct_devices(host, device);
-  return std::make_unique<NcclCommunicator>(host, device, compute, capture, limit);
+  return std::make_unique<NcclCommunicator>(host, compute, capture, limit);
 }
 
 }  // namespace convoy::cuda
