@@ -1,5 +1,5 @@
 // Ranks that stand still, and jobs that only seem to: what takes a timeout to see.
-// labels: slow
+// labels: slow alone
 #include <fmt/format.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
