@@ -30,7 +30,7 @@ Evaluation evaluated(const ImageSet& images, int ranks) {
     Weights weights(*backend, model.layout, "weights");
     weights.set(first);
     Evaluator evaluator(*backend, communicator, model, kBatch, 2, pixels, images.count());
-    const Evaluation evaluation = evaluator.evaluate(weights, set);
+    const Evaluation evaluation = evaluator.evaluate(weights, set).value();
     const std::lock_guard lock(mutex);
     found.push_back(evaluation);
   });

@@ -202,6 +202,9 @@ class NcclCommunicator final : public Communicator {
 
   void sum(std::span<std::int64_t> values) override { host_.sum(values); }
   void sum(std::span<double> values) override { host_.sum(values); }
+  std::future<std::vector<std::int64_t>> start_sum(std::vector<std::int64_t> values) override {
+    return host_.start_sum(std::move(values));
+  }
   MinMax min_max(std::uint64_t value) override { return host_.min_max(value); }
   std::vector<std::string> gather(const std::string& text) override { return host_.gather(text); }
 

@@ -12,6 +12,7 @@
 #include "cli/workers.hpp"
 #include "convoy/error.hpp"
 #include "io/progress.hpp"
+#include "io/stop_signals.hpp"
 #include "train/devices.hpp"
 #include "train/run_context.hpp"
 #include "train/worker_threads.hpp"
@@ -20,16 +21,18 @@ namespace convoy {
 namespace {
 
 // A worker for each of this process's GPUs; the first one speaks and writes.
-void train_on_threads(int count, const RunConfig& config, const CommandContext& command, RunContext& context,
-                      Progress& progress) {
+RunResults train_on_threads(int count, const RunConfig& config, const CommandContext& command, RunContext& context,
+                            Progress& progress) {
+  RunResults results;
   run_worker_threads(count, [&](Communicator& communicator) {
     if (communicator.rank() == 0) {
-      train(config, communicator, context);
+      results = train(config, communicator, context);
     } else {
       RunContext silent(command.clock, command.command_line, progress, false);
       train(config, communicator, silent);
     }
   });
+  return results;
 }
 
 int run(const ConfigOptions& options, const CommandContext& command) {
@@ -42,24 +45,23 @@ int run(const ConfigOptions& options, const CommandContext& command) {
   }
   Progress progress(stdout);
   if (launch) progress.set_style(Progress::Style::lines);  // mpirun's terminal is none, whatever it says
+  catch_stop_signals();
   JoinedWorkers workers = join_workers(launch);
   RunContext context(command.clock, command.command_line, progress, workers.is_first());
   if (!workers.line.empty()) context.note(workers.line);
   std::optional<JobWatch> watch;
   if (workers.communicator->size() > 1) watch.emplace(workers, config, context);
   try {
-    if (const int threads = launch ? 1 : workers_of_process(config); threads > 1) {
-      train_on_threads(threads, config, command, context, progress);
-    } else {
-      train(config, *workers.communicator, context);
-    }
+    const int threads = launch ? 1 : workers_of_process(config);
+    const RunResults results = threads > 1 ? train_on_threads(threads, config, command, context, progress)
+                                           : train(config, *workers.communicator, context);
     if (watch) watch->finish();
+    return static_cast<int>(results.stop_signal == 0 ? ExitCode::done : ExitCode::resumable);
   } catch (const std::exception& error) {  // recorded in the run's folder, then on to main
     context.fail(error.what());
     if (watch) watch->fail(error, *workers.communicator);  // the others wait for this worker: it may not just return
     throw;
   }
-  return static_cast<int>(ExitCode::done);
 }
 
 }  // namespace

@@ -48,6 +48,7 @@ struct RunResults {
   std::vector<double> local_test_accuracy;         // of each rank's own weights before the last average; often empty
   std::optional<double> validation_accuracy, validation_loss;
   std::optional<double> train_loss;
+  int stop_signal = 0;  // that ended the run before its end; 0: none
   std::int64_t steps = 0;
   int epochs = 0;  // completed
   std::int64_t images_seen = 0;

@@ -88,6 +88,14 @@ class MpiCommunicator final : public Communicator {
   void sum(std::span<double> values) override {
     thread_->wait(start_sum(values.data(), count_of(values.size()), MPI_DOUBLE, MPI_SUM));
   }
+  std::future<std::vector<std::int64_t>> start_sum(std::vector<std::int64_t> values) override {
+    const auto kept = std::make_shared<std::vector<std::int64_t>>(std::move(values));
+    const MpiThread::Handle handle = start_sum(kept->data(), count_of(kept->size()), MPI_INT64_T, MPI_SUM, kept);
+    return std::async(std::launch::deferred, [thread = thread_, handle, kept] {
+      thread->wait(handle);
+      return *kept;
+    });
+  }
   MinMax min_max(std::uint64_t value) override {
     std::array<std::uint64_t, 2> most = {value, ~value};
     thread_->wait(start_sum(most.data(), 2, MPI_UINT64_T, MPI_MAX));
@@ -145,7 +153,9 @@ class MpiCommunicator final : public Communicator {
   void abort(int exit_code) noexcept override { thread_->abort(exit_code); }
 
  private:
-  MpiThread::Handle start_sum(void* values, int count, MPI_Datatype type, MPI_Op operation) {
+  // kept: whatever must live until the sum is done, if nobody waits for it.
+  MpiThread::Handle start_sum(void* values, int count, MPI_Datatype type, MPI_Op operation,
+                              const std::shared_ptr<void>& kept = nullptr) {
     return thread_->start([=, this] {
       MPI_Request request = MPI_REQUEST_NULL;
       check_mpi(MPI_Iallreduce(MPI_IN_PLACE, values, count, type, operation, group_, &request), "MPI_Iallreduce");

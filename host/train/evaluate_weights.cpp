@@ -46,7 +46,7 @@ WeightsEvaluation evaluate_weights(const EvaluateOptions& options, RunConfig con
                                         view_of("labels", {count}, labels)};
     write_safetensors(options.logits, views_of_file);
   }
-  return {evaluator.evaluate(weights, test), views, device.line, data.name, model.network.name};
+  return {*evaluator.evaluate(weights, test), views, device.line, data.name, model.network.name};
 }
 
 }  // namespace convoy

@@ -54,9 +54,9 @@ void Evaluator::forward(const DeviceSet& set, const View& view) {
   program_.forward();
 }
 
-// Calls per_batch(row, number of the batch) for this rank's batches, with the row uploaded.
+// Calls per_batch(row, number of the batch) for this rank's batches, with the row uploaded. False: it was not to go on.
 template <typename PerBatch>
-void Evaluator::run_batches(const Weights& weights, DeviceSet& set, int rank, int ranks, const PerBatch& per_batch) {
+bool Evaluator::run_batches(const Weights& weights, DeviceSet& set, Communicator& among, const PerBatch& per_batch) {
   program_.bind({.activations = activations_.at(0),
                  .weight_copies = weight_copies_.at(0),
                  .weights = weights_.data(),
@@ -68,21 +68,26 @@ void Evaluator::run_batches(const Weights& weights, DeviceSet& set, int rank, in
   const std::int64_t batch = program_.batch();
   const auto count = static_cast<std::int64_t>(set.count());
   shares_.clear();
-  for (std::int64_t first = rank * batch; first < count; first += ranks * batch) {
+  for (std::int64_t first = among.rank() * batch; first < count; first += among.size() * batch) {
     shares_.push_back({first, std::min(batch, count - first)});
   }
   set.begin(shares_);
-  for (const Share& share : shares_) {
-    StepRow row;
-    row.first = static_cast<std::int32_t>(share.first);
-    row.count = static_cast<std::int32_t>(share.count);
-    backend_.upload(row_.data(), &row, sizeof row);
-    set.next();
-    per_batch(row, share.first / batch);
+  for (std::size_t i = 0; static_cast<std::int64_t>(i) * among.size() * batch < count; ++i) {
+    if (i < shares_.size()) {  // others may have one more
+      const Share& share = shares_[i];
+      StepRow row;
+      row.first = static_cast<std::int32_t>(share.first);
+      row.count = static_cast<std::int32_t>(share.count);
+      backend_.upload(row_.data(), &row, sizeof row);
+      set.next();
+      per_batch(row, share.first / batch);
+    }
+    if (&among == &communicator_ && !go_on_()) return false;
   }
+  return true;
 }
 
-Evaluation Evaluator::evaluate(const Weights& weights, DeviceSet& set, Communicator& among) {
+std::optional<Evaluation> Evaluator::evaluate(const Weights& weights, DeviceSet& set, Communicator& among) {
   const std::size_t batches = (set.count() + program_.batch() - 1) / program_.batch();
   auto* sums = static_cast<BatchSums*>(sums_.data());
   CONVOY_CHECK(batches * sizeof(BatchSums) <= sums_.bytes(), "an evaluation of {} images was not planned", set.count());
@@ -99,14 +104,15 @@ Evaluation Evaluator::evaluate(const Weights& weights, DeviceSet& set, Communica
                                     .sums = to,
                                     .row = static_cast<StepRow*>(row_.data())});
   };
-  run_batches(weights, set, among.rank(), among.size(), [&](const StepRow&, std::int64_t batch) {
+  const auto per_batch = [&](const StepRow&, std::int64_t batch) {
     for (std::size_t view = 0; view < views_.size(); ++view) {
       forward(set, views_[view].view);
       if (view == 0) add_loss(program_.logits(), &sums[batch].plain);  // the first view is the plain one
       backend_.accumulate_logits(program_.logits(), views_[view].weight, view == 0, values, logits_.floats());
     }
     add_loss(logits_.floats(), &sums[batch].viewed);
-  });
+  };
+  if (!run_batches(weights, set, among, per_batch)) return std::nullopt;
   backend_.download(host_sums_.data(), sums, batches * sizeof(BatchSums));
   return total(batches, among);
 }
@@ -132,7 +138,7 @@ Evaluation Evaluator::total(std::size_t batches, Communicator& among) {
 std::vector<float> Evaluator::logits(const Weights& weights, DeviceSet& set) {
   const std::size_t classes = model_.shapes.classes;
   std::vector<float> all(set.count() * classes);
-  run_batches(weights, set, 0, 1, [&](const StepRow& row, std::int64_t) {
+  run_batches(weights, set, *self_, [&](const StepRow& row, std::int64_t) {
     forward(set, {});
     float* to = all.data() + static_cast<std::size_t>(row.first) * classes;
     backend_.download(to, program_.logits(), static_cast<std::size_t>(row.count) * classes * sizeof(float));

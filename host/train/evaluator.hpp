@@ -39,23 +39,28 @@ class Evaluator {
   Evaluator(Backend& backend, Communicator& communicator, const Model& model, int batch, int views,
             const PixelScale& pixels, std::size_t most_images);
 
-  // Every worker with the same weights; each takes its part of the batches.
-  Evaluation evaluate(const Weights& weights, DeviceSet& set) { return evaluate(weights, set, communicator_); }
+  // Every worker with the same weights; each takes its part of the batches. Nothing where on_batch ended it.
+  std::optional<Evaluation> evaluate(const Weights& weights, DeviceSet& set) {
+    return evaluate(weights, set, communicator_);
+  }
   // Of weights that this worker alone has, without the others.
-  Evaluation evaluate_alone(const Weights& weights, DeviceSet& set) { return evaluate(weights, set, *self_); }
+  Evaluation evaluate_alone(const Weights& weights, DeviceSet& set) { return *evaluate(weights, set, *self_); }
   // Called after each operation, for whoever watches the progress.
   void on_progress(std::function<void()> call) { program_.on_progress(std::move(call)); }
+  // Asked after each batch whether to go on, equally often on all workers, which must have the same answer. Not of
+  // evaluate_alone.
+  void on_batch(std::function<bool()> go_on) { go_on_ = std::move(go_on); }
   // The plain view's logits [count, classes], logit scale included; one rank.
   std::vector<float> logits(const Weights& weights, DeviceSet& set);
 
  private:
   template <typename PerBatch>
-  void run_batches(const Weights& weights, DeviceSet& set, int rank, int ranks, const PerBatch& per_batch);
+  bool run_batches(const Weights& weights, DeviceSet& set, Communicator& among, const PerBatch& per_batch);
   void forward(const DeviceSet& set, const View& view);
   struct BatchSums {
     LossSums viewed, plain;
   };
-  Evaluation evaluate(const Weights& weights, DeviceSet& set, Communicator& among);
+  std::optional<Evaluation> evaluate(const Weights& weights, DeviceSet& set, Communicator& among);
   Evaluation total(std::size_t batches, Communicator& among);
 
   Backend& backend_;
@@ -70,6 +75,7 @@ class Evaluator {
   std::vector<BatchSums> host_sums_;  // of every batch; other ranks' are zero
   std::vector<double> losses_;
   std::vector<Share> shares_;  // this rank's batches
+  std::function<bool()> go_on_ = [] { return true; };
 };
 
 }  // namespace convoy

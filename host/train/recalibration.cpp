@@ -71,7 +71,7 @@ void Recalibration::forward(const Share& share, int epoch) {
   program_.forward();
 }
 
-void Recalibration::run(Weights& weights, int epoch) {
+bool Recalibration::run(Weights& weights, int epoch) {
   program_.bind({.activations = activations_.at(0),
                  .weight_copies = weight_copies_.at(0),
                  .weights = weights.data(),
@@ -83,14 +83,18 @@ void Recalibration::run(Weights& weights, int epoch) {
   float* statistics = weights.data() + model_.layout.trainable_elements;
   backend_.zero(sums_.data(), sums_.bytes());
   training_.begin(shares_);
-  for (const Share& share : shares_) {
-    forward(share, epoch);
-    backend_.add_scaled(sums_.floats(), 1, statistics, count);
+  for (std::size_t i = 0; static_cast<int>(i) * communicator_.size() < batches_; ++i) {
+    if (i < shares_.size()) {  // others may have one more
+      forward(shares_[i], epoch);
+      backend_.add_scaled(sums_.floats(), 1, statistics, count);
+    }
+    if (!go_on_()) return false;
   }
   communicator_.average_and_join({sums_.floats(), count});
   backend_.scale(sums_.floats(), 1.0F / static_cast<float>(batches_), count);
   backend_.copy(statistics, sums_.data(), count * sizeof(float));
   weights.touch();
+  return true;
 }
 
 }  // namespace convoy

@@ -2,6 +2,8 @@
 // statistics no longer fit (Izmailov et al. 2018).
 #pragma once
 
+#include <functional>
+#include <utility>
 #include <vector>
 
 #include "convoy/backend.hpp"
@@ -23,8 +25,12 @@ class Recalibration {
   // Called after each operation, for whoever watches the progress.
   void on_progress(std::function<void()> call) { program_.on_progress(std::move(call)); }
 
-  // The statistics of `weights` become the means, over the batches, of each batch's own. All workers call it.
-  void run(Weights& weights, int epoch);
+  // Asked after each batch whether to go on, equally often on all workers, which must have the same answer.
+  void on_batch(std::function<bool()> go_on) { go_on_ = std::move(go_on); }
+
+  // The statistics of `weights` become the means, over the batches, of each batch's own. All workers call it. False:
+  // on_batch ended it, and the statistics are of no use.
+  bool run(Weights& weights, int epoch);
 
  private:
   void forward(const Share& share, int epoch);
@@ -39,6 +45,7 @@ class Recalibration {
   Program program_;
   DevicePixels pixels_;
   Arena weight_copies_, activations_, row_, sums_;
+  std::function<bool()> go_on_ = [] { return true; };
 };
 
 // How many batches the configuration asks for; 0: none. `rank_batch` images each, of `images`.

@@ -15,6 +15,8 @@
 #include "data/shared_dataset.hpp"
 #include "data/split.hpp"
 #include "data/statistics.hpp"
+#include "io/stop_signals.hpp"
+#include "train/accord.hpp"
 #include "train/agreement.hpp"
 #include "train/averager.hpp"
 #include "train/devices.hpp"
@@ -172,11 +174,17 @@ RunResults train(RunConfig config, Communicator& workers, RunContext& context) {
   RunRecorder& recorder = context.open(config, facts_of(config, data, model, backend.info(), world.size()),
                                        {.images = plan.images(), .first = 0, .epochs = config.epochs});
   std::vector<RankLog> rank_logs = open_rank_logs(config, communicator, world, recorder, backend.info());
+  Accord accord(communicator, [] { return Requests{.stop_signal = received_stop_signal()}; });
   Trainer trainer({backend, communicator, config, ranks, averager, evaluator, recalibration ? &*recalibration : nullptr,
-                   training, shards, test, validation ? &*validation : nullptr, recorder, rank_logs, rank_progress});
+                   training, shards, test, validation ? &*validation : nullptr, recorder, rank_logs, rank_progress,
+                   accord});
   const RunResults results = trainer.run();
   rank_progress.enter(Phase::writing);
   if (recorder.folder() == nullptr) return results;
+  if (results.stop_signal != 0) {
+    recorder.stop(results, name_of_signal(results.stop_signal));
+    return results;
+  }
   save_weights(recorder.folder()->file("weights.safetensors"), model.layout, trainer.evaluated().values(),
                {.network = bound_text(model.network, data.classes(), image.channels),
                 .mean = seen.mean,

@@ -41,6 +41,18 @@ double per_second(double amount, double seconds) { return seconds > 0 ? amount /
 
 }  // namespace
 
+Trainer::Trainer(const TrainerParts& parts) : parts_(parts) {
+  parts_.evaluator.on_batch([this] { return goes_on(); });
+  if (parts_.recalibration != nullptr) parts_.recalibration->on_batch([this] { return goes_on(); });
+}
+
+// After every step and every batch of an evaluation, on all workers alike.
+bool Trainer::goes_on() {
+  const Requests agreed = parts_.accord.after_work();
+  if (results_.stop_signal == 0) results_.stop_signal = agreed.stop_signal;
+  return results_.stop_signal == 0;
+}
+
 RunResults Trainer::run() {
   const std::int64_t last_step = plan().last_step();
   results_.startup_seconds = parts_.recorder.clock().seconds();
@@ -49,7 +61,7 @@ RunResults Trainer::run() {
     const double seconds_before = results_.train_seconds;
     const std::int64_t images_before = results_.images_seen;
     epoch_sums_ = {};
-    train_epoch(epoch, last_step);
+    if (!train_epoch(epoch, last_step)) break;
 
     const bool is_whole = results_.steps % plan().steps_per_epoch() == 0;
     if (is_whole) results_.epochs = epoch + 1;
@@ -69,7 +81,7 @@ RunResults Trainer::run() {
     for (std::size_t r = 0; r < parts_.rank_logs.size(); ++r) {
       parts_.rank_logs[r].epoch(rank_row(row.epoch, std::exchange(rank_sums_[r].epoch, {})));
     }
-    evaluate_epoch(row, results_.steps == last_step);
+    if (!evaluate_epoch(row, results_.steps == last_step)) break;
     parts_.recorder.epoch(row);
   }
   results_.images_per_second = per_second(static_cast<double>(results_.images_seen), results_.train_seconds);
@@ -95,7 +107,8 @@ CommunicationResults Trainer::communication() {
           .most_wait_seconds = *most};
 }
 
-void Trainer::train_epoch(int epoch, std::int64_t last_step) {
+// False: the workers agreed to stop.
+bool Trainer::train_epoch(int epoch, std::int64_t last_step) {
   Stopwatch stopwatch;
   const double seconds_before = results_.train_seconds;
   parts_.training.set_order(parts_.shards.order(epoch));
@@ -114,9 +127,11 @@ void Trainer::train_epoch(int epoch, std::int64_t last_step) {
     parts_.recorder.tick(results_.images_seen);
     const int every = parts_.config.log_every;
     if (every > 0 && results_.steps % every == 0) log_step(results_.steps, epoch + 1);
+    if (!goes_on()) break;
   }
   collect();  // waits for the device
   results_.train_seconds = seconds_before + stopwatch.seconds();
+  return results_.stop_signal == 0;
 }
 
 // Of the steps from `first` to before `end`.
@@ -178,12 +193,12 @@ void Trainer::log_step(std::int64_t step, int epoch) {
   log_sums_ = {};
 }
 
-Evaluation Trainer::timed_evaluation(const Weights& weights, DeviceSet& set) {
+std::optional<Evaluation> Trainer::timed_evaluation(const Weights& weights, DeviceSet& set) {
   const Stopwatch stopwatch;
-  const Evaluation evaluation = parts_.evaluator.evaluate(weights, set);
+  const std::optional<Evaluation> evaluation = parts_.evaluator.evaluate(weights, set);
   results_.evaluation_seconds += stopwatch.seconds();
-  CONVOY_CHECK(std::isfinite(evaluation.loss), "the loss of the evaluation is not a finite number after step {}: {}",
-               results_.steps, kRemedy);
+  CONVOY_CHECK(!evaluation || std::isfinite(evaluation->loss),
+               "the loss of the evaluation is not a finite number after step {}: {}", results_.steps, kRemedy);
   return evaluation;
 }
 
@@ -206,26 +221,29 @@ double Trainer::evaluate_local() {
   return stopwatch.seconds();
 }
 
-// With a validation set the test set is read once, at the end.
-void Trainer::evaluate_epoch(EpochMetrics& row, bool is_last) {
+// With a validation set the test set is read once, at the end. False: the workers agreed to stop.
+bool Trainer::evaluate_epoch(EpochMetrics& row, bool is_last) {
   const int every = parts_.config.evaluate_every;
   const bool is_due = is_last || (every > 0 && row.epoch % every == 0);
-  if (!is_due) return;
+  if (!is_due) return true;
   parts_.rank_progress.enter(Phase::evaluating);
   Weights& averaged = parts_.averager.averaged();
-  if (parts_.recalibration != nullptr) parts_.recalibration->run(averaged, row.epoch - 1);
+  if (parts_.recalibration != nullptr && !parts_.recalibration->run(averaged, row.epoch - 1)) return false;
   evaluated_ = &averaged;
   if (parts_.validation != nullptr) {
-    const Evaluation evaluation = timed_evaluation(averaged, *parts_.validation);
-    row.validation_loss = results_.validation_loss = evaluation.loss;
-    row.validation_accuracy = results_.validation_accuracy = evaluation.accuracy;
+    const std::optional<Evaluation> evaluation = timed_evaluation(averaged, *parts_.validation);
+    if (!evaluation) return false;
+    row.validation_loss = results_.validation_loss = evaluation->loss;
+    row.validation_accuracy = results_.validation_accuracy = evaluation->accuracy;
   }
   if (is_last || parts_.validation == nullptr) {
-    const Evaluation evaluation = timed_evaluation(averaged, parts_.test);
-    row.test_loss = results_.test_loss = evaluation.loss;
-    row.test_accuracy = results_.test_accuracy = evaluation.accuracy;
-    row.test_accuracy_plain = results_.test_accuracy_plain = evaluation.accuracy_plain;
+    const std::optional<Evaluation> evaluation = timed_evaluation(averaged, parts_.test);
+    if (!evaluation) return false;
+    row.test_loss = results_.test_loss = evaluation->loss;
+    row.test_accuracy = results_.test_accuracy = evaluation->accuracy;
+    row.test_accuracy_plain = results_.test_accuracy_plain = evaluation->accuracy_plain;
   }
+  return true;
 }
 
 }  // namespace convoy

@@ -6,6 +6,7 @@
 #include "data/shards.hpp"
 #include "io/rank_log.hpp"
 #include "io/run_recorder.hpp"
+#include "train/accord.hpp"
 #include "train/averager.hpp"
 #include "train/evaluator.hpp"
 #include "train/local_rank.hpp"
@@ -31,26 +32,28 @@ struct TrainerParts {
   RunRecorder& recorder;
   std::vector<RankLog>& rank_logs;  // of this worker's ranks; empty without --log-ranks
   RankProgress& rank_progress;
+  Accord& accord;
 };
 
 class Trainer {
  public:
-  explicit Trainer(const TrainerParts& parts) : parts_(parts) {}
+  explicit Trainer(const TrainerParts& parts);
 
-  // Trains to the last step and evaluates.
+  // Trains to the last step and evaluates, unless the workers agree to stop before.
   RunResults run();
-  const Weights& evaluated() const { return *evaluated_; }  // last of all; after run
+  const Weights& evaluated() const { return *evaluated_; }  // last of all; after a run to the end
 
  private:
-  void train_epoch(int epoch, std::int64_t last_step);
+  bool goes_on();
+  bool train_epoch(int epoch, std::int64_t last_step);
   void announce_batches(std::int64_t first, std::int64_t end);
-  void evaluate_epoch(EpochMetrics& row, bool is_last);
+  bool evaluate_epoch(EpochMetrics& row, bool is_last);
   void log_step(std::int64_t step, int epoch);
   LossSums collect();
   RankMetrics rank_row(int epoch, const LossSums& sums) const;
   CommunicationResults communication();
   double evaluate_local();
-  Evaluation timed_evaluation(const Weights& weights, DeviceSet& set);
+  std::optional<Evaluation> timed_evaluation(const Weights& weights, DeviceSet& set);
   const StepPlan& plan() const { return parts_.ranks.front()->plan; }  // what it says of the whole world
 
   TrainerParts parts_;

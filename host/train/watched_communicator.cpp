@@ -40,6 +40,12 @@ class WatchedCommunicator final : public Communicator {
     const Wait wait(*this);
     inner_->sum(values);
   }
+  std::future<std::vector<std::int64_t>> start_sum(std::vector<std::int64_t> values) override {
+    return std::async(std::launch::deferred, [this, sum = inner_->start_sum(std::move(values))]() mutable {
+      const Wait wait(*this);
+      return sum.get();
+    });
+  }
   MinMax min_max(std::uint64_t value) override {
     const Wait wait(*this);
     return inner_->min_max(value);

@@ -5,6 +5,7 @@
 #include <condition_variable>
 #include <deque>
 #include <exception>
+#include <map>
 #include <memory>
 #include <mutex>
 #include <thread>
@@ -48,6 +49,24 @@ class Meeting {
     if (round_ == round) fail("another rank failed");
   }
 
+  // Adds one rank's values to the sum of that number, and reads it, waiting, when all have.
+  void add(std::uint64_t number, const std::vector<std::int64_t>& values) {
+    const std::lock_guard lock(mutex_);
+    Sum& sum = sums_[number];
+    sum.values.resize(values.size());
+    for (std::size_t i = 0; i < values.size(); ++i) sum.values[i] += values[i];
+    if (++sum.added == size()) changed_.notify_all();
+  }
+  std::vector<std::int64_t> read_sum(std::uint64_t number) {
+    std::unique_lock lock(mutex_);
+    changed_.wait(lock, [&] { return sums_[number].added == size() || is_broken_; });
+    Sum& sum = sums_[number];
+    if (sum.added < size()) fail("another rank failed");
+    std::vector<std::int64_t> values = sum.values;
+    if (++sum.read == size()) sums_.erase(number);
+    return values;
+  }
+
   void break_up() {
     const std::lock_guard lock(mutex_);
     is_broken_ = true;
@@ -62,8 +81,14 @@ class Meeting {
   }
 
  private:
+  struct Sum {
+    std::vector<std::int64_t> values;
+    int added = 0, read = 0;  // by so many ranks
+  };
+
   std::mutex mutex_;
   std::condition_variable changed_;
+  std::map<std::uint64_t, Sum> sums_;  // by number; not yet read by all
   std::vector<const void*> shown_;
   std::vector<std::shared_ptr<Meeting>> parts_;
   int here_ = 0;
@@ -103,6 +128,11 @@ class ThreadCommunicator final : public Communicator {
 
   void sum(std::span<std::int64_t> values) override { sum_over_ranks(values); }
   void sum(std::span<double> values) override { sum_over_ranks(values); }
+  std::future<std::vector<std::int64_t>> start_sum(std::vector<std::int64_t> values) override {
+    const std::uint64_t number = ++sums_started_;
+    meeting_->add(number, values);
+    return std::async(std::launch::deferred, [meeting = meeting_, number] { return meeting->read_sum(number); });
+  }
   MinMax min_max(std::uint64_t value) override {
     MinMax found{value, value};
     meeting_->show(rank_, &value, [&](const std::vector<const void*>& all) {
@@ -160,6 +190,7 @@ class ThreadCommunicator final : public Communicator {
   std::shared_ptr<Meeting> meeting_;
   int rank_;
   std::deque<FloatRange> started_;  // and not joined
+  std::uint64_t sums_started_ = 0;
   CommunicationCost cost_;
 };
 

@@ -4,6 +4,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <future>
 #include <memory>
 #include <span>
 #include <string>
@@ -68,6 +69,8 @@ class Communicator {
   // Over host values; in place; all ranks call it. Integer sums are exact.
   virtual void sum(std::span<std::int64_t> values) = 0;
   virtual void sum(std::span<double> values) = 0;
+  // The same without waiting, until get(). Every rank, in the same order. A sum that nobody reads does no harm.
+  virtual std::future<std::vector<std::int64_t>> start_sum(std::vector<std::int64_t> values) = 0;
   virtual MinMax min_max(std::uint64_t value) = 0;  // equal where all ranks agree
   // Every rank's text, in the order of ranks.
   virtual std::vector<std::string> gather(const std::string& text) = 0;

@@ -1,0 +1,17 @@
+// SIGUSR1, SIGTERM and SIGINT ask a run to stop where it can be resumed. A second one ends the process at once.
+#pragma once
+
+#include <array>
+#include <csignal>
+
+namespace convoy {
+
+inline constexpr std::array<int, 3> kStopSignals = {SIGUSR1, SIGTERM, SIGINT};
+const char* name_of_signal(int signal);  // "SIGTERM"; of those above
+
+// From now on this process notes them. Call before MPI starts: a scheduler's signal may come at any time.
+void catch_stop_signals();
+// The first that came, or 0.
+int received_stop_signal();
+
+}  // namespace convoy
