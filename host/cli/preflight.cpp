@@ -1,0 +1,72 @@
+// convoy preflight: will a job on these machines run, and how fast do they reach each other?
+#include "preflight/preflight.hpp"
+
+#include <fmt/format.h>
+
+#include <cstdio>
+#include <memory>
+#include <optional>
+
+#include "cli/command.hpp"
+#include "cli/config_options.hpp"
+#include "cli/workers.hpp"
+#include "convoy/error.hpp"
+#include "io/progress.hpp"
+#include "train/devices.hpp"
+
+namespace convoy {
+namespace {
+
+constexpr std::size_t kMegabyte = 1'000'000;
+
+struct PreflightArguments {
+  explicit PreflightArguments(CLI::App& app)
+      : options(app, {"data", "labels", "out", "device", "precision", "threads", "timeout", "startup-timeout"}) {}
+  ConfigOptions options;
+  int megabytes = 32;
+};
+
+int run(const PreflightArguments& arguments, const CommandContext& command) {
+  RunConfig config = arguments.options.resolve();
+  Progress progress(stdout, Progress::Style::lines, [] { return 0.0; });
+  JoinedWorkers workers = join_workers(find_launch());
+  RunContext context(command.clock, command.command_line, progress, workers.is_first());
+  if (!workers.line.empty()) context.note(workers.line);
+  std::optional<JobWatch> watch;
+  if (workers.communicator->size() > 1) watch.emplace(workers, config, context);
+  try {
+    const ChosenDevice device = choose_device(config, workers.communicator->split_by_host()->rank());
+    const std::unique_ptr<Communicator> between = connect_devices(*workers.communicator, *device.backend, config);
+    const PreflightOptions options{.data = config.data,
+                                   .labels = config.labels,
+                                   .out = config.out,
+                                   .link_bytes = static_cast<std::size_t>(arguments.megabytes) * kMegabyte};
+    const int problems = preflight(options, *device.backend, between ? *between : *workers.communicator,
+                                   context.rank_progress(), [&](std::string_view line) { context.note(line); });
+    if (watch) watch->finish();
+    return static_cast<int>(problems == 0 ? ExitCode::done : ExitCode::failed);
+  } catch (const std::exception& error) {
+    if (watch) watch->fail(error, *workers.communicator);
+    throw;
+  }
+}
+
+}  // namespace
+
+Command add_preflight(CLI::App& program, const CommandContext& context) {
+  CLI::App* app = add_command(program, "preflight", "look at machines and links before a long job",
+                              "  tools/launch 2 preflight --data data/cifar-10-batches-bin --out runs\n"
+                              "  srun --mpi=pmix convoy preflight --device cuda --out runs");
+  app->description(
+      "Started as a training would be, on the same machines: prints each worker's device, each host's networks, "
+      "shared\n"
+      "memory and the variables that steer NCCL and MPI, reads --data on every host, looks whether --out is one "
+      "folder\n"
+      "for all, and times the links between workers, with what to set where something is wrong. Exit code 1 then.");
+  const auto arguments = std::make_shared<PreflightArguments>(*app);
+  app->add_option("--megabytes", arguments->megabytes, "to send over each link (default 32)")
+      ->check(CLI::Range(1, 4096));
+  return {app, [arguments, context] { return run(*arguments, context); }};
+}
+
+}  // namespace convoy
