@@ -39,7 +39,7 @@ class MpiCommunicator final : public Communicator {
   std::string_view kind() const override { return "mpi"; }
   int rank() const override { return rank_; }
   int size() const override { return size_; }
-  void attach(const Arena&) override {}
+  Attachment attach(const Arena&, Use) override { return nullptr; }
 
   void broadcast(FloatRange range, int root) override {
     const int count = count_of(range.count);
@@ -90,7 +90,9 @@ class MpiCommunicator final : public Communicator {
   }
   std::future<std::vector<std::int64_t>> start_sum(std::vector<std::int64_t> values) override {
     const auto kept = std::make_shared<std::vector<std::int64_t>>(std::move(values));
-    const MpiThread::Handle handle = start_sum(kept->data(), count_of(kept->size()), MPI_INT64_T, MPI_SUM, kept);
+    // The task keeps the values: the sum goes on where nobody waits for it.
+    const MpiThread::Handle handle = thread_->start(
+        [this, kept] { return sum_request(kept->data(), count_of(kept->size()), MPI_INT64_T, MPI_SUM); });
     return std::async(std::launch::deferred, [thread = thread_, handle, kept] {
       thread->wait(handle);
       return *kept;
@@ -153,14 +155,13 @@ class MpiCommunicator final : public Communicator {
   void abort(int exit_code) noexcept override { thread_->abort(exit_code); }
 
  private:
-  // kept: whatever must live until the sum is done, if nobody waits for it.
-  MpiThread::Handle start_sum(void* values, int count, MPI_Datatype type, MPI_Op operation,
-                              const std::shared_ptr<void>& kept = nullptr) {
-    return thread_->start([=, this] {
-      MPI_Request request = MPI_REQUEST_NULL;
-      check_mpi(MPI_Iallreduce(MPI_IN_PLACE, values, count, type, operation, group_, &request), "MPI_Iallreduce");
-      return request;
-    });
+  MpiThread::Handle start_sum(void* values, int count, MPI_Datatype type, MPI_Op operation) {
+    return thread_->start([=, this] { return sum_request(values, count, type, operation); });
+  }
+  MPI_Request sum_request(void* values, int count, MPI_Datatype type, MPI_Op operation) const {
+    MPI_Request request = MPI_REQUEST_NULL;
+    check_mpi(MPI_Iallreduce(MPI_IN_PLACE, values, count, type, operation, group_, &request), "MPI_Iallreduce");
+    return request;
   }
 
   template <typename Split>
