@@ -19,6 +19,7 @@
 #include "kernels/loss.hpp"
 #include "kernels/reduction.hpp"
 #include "nccl/nccl_communicator.hpp"
+#include "nccl/registration.hpp"
 #include "operations.hpp"
 #include "recording.hpp"
 #include "stager.hpp"
@@ -31,6 +32,8 @@ struct Account {
   std::atomic<std::size_t> bytes{0}, peak{0};
 };
 
+void free_memory(void* data) noexcept { cudaFree(data); }
+
 double megabytes(std::size_t bytes) { return static_cast<double>(bytes) / 1e6; }
 
 class CudaBackend final : public Backend {
@@ -40,6 +43,8 @@ class CudaBackend final : public Backend {
 
   const Context& context() const { return context_; }
   Capture& capture() { return capture_; }
+  // From now on arenas that will be communicated come from where NCCL moves them best.
+  void will_communicate() { communicates_ = true; }
   const DeviceInfo& info() const override { return info_; }
   DType compute_type() const override { return context_.compute; }
 
@@ -117,6 +122,7 @@ class CudaBackend final : public Backend {
   ReductionScratch* scratch() const { return static_cast<ReductionScratch*>(reductions_.data()); }
 
   Context context_;
+  bool communicates_ = false;
   Capture capture_;
   DeviceInfo info_;
   std::shared_ptr<Account> account_ = std::make_shared<Account>();
@@ -159,10 +165,11 @@ CudaBackend::CudaBackend(const DeviceRequest& request) {
            .threads = 1};
 }
 
-Arena CudaBackend::allocate(std::size_t bytes, std::string_view what, Communicated) {
+Arena CudaBackend::allocate(std::size_t bytes, std::string_view what, Communicated communicated) {
   if (bytes == 0) return {};
-  void* data = nullptr;
-  const cudaError_t status = cudaMalloc(&data, bytes);
+  void* data = communicates_ && communicated == Communicated::yes ? allocate_registrable(bytes) : nullptr;
+  const auto release = data != nullptr ? free_registrable : free_memory;
+  const cudaError_t status = data != nullptr ? cudaSuccess : cudaMalloc(&data, bytes);
   if (status == cudaErrorMemoryAllocation) {
     cudaGetLastError();  // forget it: the next check must not report it again
     std::size_t free = 0, total = 0;
@@ -176,8 +183,8 @@ Arena CudaBackend::allocate(std::size_t bytes, std::string_view what, Communicat
   CHECK_CUDA(cudaMemsetAsync(data, 0, bytes, stream_.get()));
   const std::size_t now = account_->bytes.fetch_add(bytes) + bytes;
   if (now > account_->peak) account_->peak = now;
-  return {data, bytes, [account = account_, bytes](void* pointer) {
-            cudaFree(pointer);
+  return {data, bytes, [account = account_, bytes, release](void* pointer) {
+            release(pointer);
             account->bytes.fetch_sub(bytes);
           }};
 }
@@ -252,9 +259,10 @@ std::unique_ptr<Backend> make_backend(const DeviceRequest& request) { return std
 
 std::unique_ptr<Communicator> connect(Communicator& workers, Backend& backend, double limit_seconds) {
   auto& cuda = dynamic_cast<CudaBackend&>(backend);
+  cuda.will_communicate();
   const Context& context = cuda.context();
   return make_nccl_communicator(workers, context.device, context.stream, cuda.capture(),
-                                std::chrono::duration<double>(limit_seconds));
+                                std::chrono::duration<double>(limit_seconds), context.deterministic);
 }
 
 }  // namespace convoy::cuda

@@ -82,6 +82,19 @@ Averager::Averager(Backend& backend, Communicator& communicator, const RunConfig
       backend.copy(moving_averages_.back().data(), rank->weights.data(), bytes);
     }
   }
+  attach_arenas();
+}
+
+// What the policies average again and again; a worker's sum of its ranks lies with the first of them.
+void Averager::attach_arenas() {
+  const LocalRank& first = *ranks_.front();
+  const Use of_world = nodes_.empty() ? Use::most : Use::some;
+  const auto attach = [this](Communicator& workers, const Arena& arena, Use use) {
+    if (workers.size() > 1) attachments_.push_back(workers.attach(arena, use));
+  };
+  attach(*world_.workers, gradients_ ? first.step.gradient_arena() : first.weights.arena(), of_world);
+  if (late_) attach(*world_.workers, late_->mean, of_world);
+  if (!nodes_.empty()) attach(*nodes_.front().workers, first.weights.arena(), Use::most);
 }
 
 Averager::~Averager() = default;

@@ -45,6 +45,7 @@ class Averager {
  private:
   struct Late;  // an average under way
 
+  void attach_arenas();
   void take_steps(const StepVariant& variant);
   void average_world(std::int64_t step);
   void average_nodes();
@@ -73,6 +74,7 @@ class Averager {
   std::optional<double> distance_;
   std::vector<double> squares_;  // ||w_r||^2 of every rank of the world
   Weights averaged_;
+  std::vector<Attachment> attachments_;  // the last member: they end before what they hold on to
 };
 
 }  // namespace convoy

@@ -11,7 +11,7 @@ class SelfCommunicator final : public Communicator {
   std::string_view kind() const override { return "self"; }
   int rank() const override { return 0; }
   int size() const override { return 1; }
-  void attach(const Arena&) override {}
+  Attachment attach(const Arena&, Use) override { return nullptr; }
   void broadcast(FloatRange, int) override {}
   Pending average(FloatRange range) override {
     cost_.bytes += static_cast<std::int64_t>(range.count * sizeof(float));

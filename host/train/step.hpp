@@ -83,6 +83,7 @@ class TrainStep {
 
   LossSums take_sums();  // since the last call; waits
   const Program& program(const StepVariant& variant) const;
+  const Arena& gradient_arena() const { return gradients_; }
   float* gradients() const { return gradients_.floats(); }
 
  private:

@@ -15,7 +15,10 @@ class WatchedCommunicator final : public Communicator {
   int rank() const override { return inner_->rank(); }
   int size() const override { return inner_->size(); }
   bool can_be_recorded() const override { return inner_->can_be_recorded(); }
-  void attach(const Arena& arena) override { inner_->attach(arena); }
+  Attachment attach(const Arena& arena, Use use) override {
+    const Wait wait(*this);
+    return inner_->attach(arena, use);
+  }
   Pending average(FloatRange range) override { return inner_->average(range); }
   CommunicationCost cost() const override { return inner_->cost(); }
   void abort(int exit_code) noexcept override { inner_->abort(exit_code); }

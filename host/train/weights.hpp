@@ -27,6 +27,8 @@ class Weights {
   float* data() const { return arena_.floats() + moment_elements(); }
   std::size_t bytes() const { return layout_->total_elements * sizeof(float); }
 
+  const Arena& arena() const { return arena_; }  // of weights and moments
+
   // At the offsets of the weights; null where there is none. Whole tensors of zeros at first.
   int moments() const { return moments_; }
   float* first_moment() const { return moments_ > 0 ? data() - layout_->trainable_elements : nullptr; }

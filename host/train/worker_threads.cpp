@@ -103,7 +103,7 @@ class ThreadCommunicator final : public Communicator {
   std::string_view kind() const override { return "threads"; }
   int rank() const override { return rank_; }
   int size() const override { return meeting_->size(); }
-  void attach(const Arena&) override {}
+  Attachment attach(const Arena&, Use) override { return nullptr; }
 
   void broadcast(FloatRange range, int root) override {
     meeting_->show(rank_, range.data, [&](const std::vector<const void*>& all) {

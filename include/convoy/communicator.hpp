@@ -15,7 +15,7 @@
 
 namespace convoy {
 
-// fp32 elements of an arena that was attached.
+// fp32 elements of an arena.
 struct FloatRange {
   float* data = nullptr;
   std::size_t count = 0;
@@ -25,6 +25,13 @@ struct FloatRange {
 struct Pending {
   std::uint64_t number = 0;  // collectives are numbered alike on all ranks
 };
+
+// How much of a run's communication an attached arena has in one communicator.
+enum class Use : std::uint8_t { most, some };
+
+// Memory that a communicator knows beforehand, as long as this lives: it ends before the memory and the communicator.
+// Null where there was nothing to do.
+using Attachment = std::shared_ptr<void>;
 
 struct MinMax {
   std::uint64_t least = 0, most = 0;
@@ -49,8 +56,8 @@ class Communicator {
   virtual int rank() const = 0;
   virtual int size() const = 0;
 
-  // Once per arena that will be communicated (registration); before the first collective over it.
-  virtual void attach(const Arena& arena) = 0;
+  // For speed alone: an arena that many collectives will be over. All ranks, arenas of one size, in one order.
+  virtual Attachment attach(const Arena& arena, Use use) = 0;
   // Everyone gets root's values.
   virtual void broadcast(FloatRange range, int root) = 0;
   // In place, the sum over the ranks: the division by size() belongs to the kernel that refreshes the compute copies.

@@ -34,7 +34,7 @@ struct DeviceModule {
 };
 
 // Raised whenever a type that crosses the border changes: backend.hpp and what it includes.
-constexpr int kDeviceModuleVersion = 1;
+constexpr int kDeviceModuleVersion = 2;
 
 // The only symbol that a module exports.
 constexpr const char* kDeviceModuleSymbol = "convoy_device_module";
