@@ -1,9 +1,10 @@
-// Linux: /proc/self/status and gethostname.
+// Linux: /proc/self/status, gethostname and environ.
 #include "io/host_info.hpp"
 
 #include <fmt/chrono.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <ctime>
 #include <fstream>
@@ -33,6 +34,18 @@ std::string utc_time() {
   std::tm utc{};
   ::gmtime_r(&now, &utc);
   return fmt::format("{:%Y-%m-%dT%H:%M:%SZ}", utc);
+}
+
+std::vector<std::string> environment_of(std::span<const std::string_view> prefixes) {
+  std::vector<std::string> found;
+  for (char** each = environ; *each != nullptr; ++each) {
+    const std::string_view entry = *each;
+    if (std::ranges::any_of(prefixes, [&](std::string_view prefix) { return entry.starts_with(prefix); })) {
+      found.emplace_back(entry);
+    }
+  }
+  std::ranges::sort(found);
+  return found;
 }
 
 }  // namespace convoy

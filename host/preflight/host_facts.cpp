@@ -9,7 +9,6 @@
 #include <netinet/in.h>
 #include <sys/resource.h>
 #include <sys/statvfs.h>
-#include <unistd.h>
 
 #include <algorithm>
 #include <array>
@@ -68,18 +67,6 @@ std::vector<std::string> names_in(const fs::path& folder) {
   return names;
 }
 
-std::vector<std::string> steering_environment() {
-  std::vector<std::string> found;
-  for (char** each = environ; *each != nullptr; ++each) {
-    const std::string_view entry = *each;
-    if (std::ranges::any_of(kSteering, [&](std::string_view prefix) { return entry.starts_with(prefix); })) {
-      found.emplace_back(entry);
-    }
-  }
-  std::ranges::sort(found);
-  return found;
-}
-
 std::string text_of(const NetworkInterface& interface) {
   const std::string speed = interface.megabits ? fmt::format(", {:g} Gbit/s", 1e-3 * *interface.megabits) : "";
   return fmt::format("{} ({}{})", interface.name, interface.address, speed);
@@ -98,7 +85,7 @@ HostFacts host_facts() {
   if (::getrlimit(RLIMIT_MEMLOCK, &locked) == 0 && locked.rlim_cur != RLIM_INFINITY) facts.lockable = locked.rlim_cur;
   facts.interfaces = interfaces();
   facts.infiniband = names_in("/sys/class/infiniband");
-  facts.environment = steering_environment();
+  facts.environment = environment_of(kSteering);
   return facts;
 }
 

@@ -6,6 +6,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -15,6 +16,7 @@
 #include "data/shared_dataset.hpp"
 #include "data/split.hpp"
 #include "data/statistics.hpp"
+#include "io/host_info.hpp"
 #include "io/stop_signals.hpp"
 #include "train/accord.hpp"
 #include "train/agreement.hpp"
@@ -75,6 +77,14 @@ RunFacts facts_of(const RunConfig& config, const Dataset& data, const Model& mod
   return facts;
 }
 
+// What in the environment changes how NCCL moves data; often empty.
+std::string steering_line(const Communicator& communicator) {
+  constexpr std::string_view kPrefixes[] = {"NCCL_"};
+  const std::vector<std::string> set =
+      communicator.kind() == "nccl" ? environment_of(kPrefixes) : std::vector<std::string>();
+  return set.empty() ? "" : fmt::format("in force: {}", fmt::join(set, " "));
+}
+
 // The same on all workers, whose mathematics libraries may differ in a last digit.
 void check_shards(Communicator& communicator, const Shards& shards) {
   const Samples order = shards.order(0);
@@ -108,6 +118,7 @@ RunResults train(RunConfig config, Communicator& workers, RunContext& context) {
   Communicator& communicator = between_devices ? *between_devices : workers;
   context.note(device.line);
   for (const std::string& warning : device.warnings) context.note(warning);
+  if (const std::string line = steering_line(communicator); !line.empty()) context.note(line);
   for (const std::string& warning : config_warnings(config)) context.note(warning);
   const World world{communicator.size(), config.virtual_ranks};
 
