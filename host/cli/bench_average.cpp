@@ -1,4 +1,4 @@
-// The two are timed in turn, so that what else the machine does meets both.
+// Algorithm and bus bandwidth are those of nccl-tests: bytes over time, and what each link carried of them.
 #include "cli/bench_average.hpp"
 
 #include <fmt/format.h>
@@ -27,19 +27,13 @@ void wait_for_all(Communicator& communicator) {
   communicator.sum(std::span<std::int64_t>(nothing));
 }
 
-}  // namespace
+struct Medians {
+  double ours = 0, bare = 0;  // seconds; bare is 0 where there is no such call
+};
 
-void bench_average(RunConfig config, int repetitions) {
-  const std::optional<Launch> launch = find_launch();
-  if (!launch) fail_usage("bench --average needs several workers: tools/launch 2 bench --average");
-  const JoinedWorkers workers = join_workers(launch);
-  Communicator& communicator = *workers.communicator;
-  const ChosenDevice device = choose_device(config);
-  Backend& backend = *device.backend;
-  const Model model = make_model(config.model, kClasses, kChannels);
-  const Weights weights(backend, model.layout, "weights");
-  const FloatRange range{weights.data(), model.layout.communicated_elements};
-
+// The two are timed in turn, so that what else the machine does meets both.
+Medians time_both(Backend& backend, Communicator& communicator, FloatRange range, int repetitions) {
+  const bool has_bare = communicator.kind() == "mpi";
   std::vector<double> averaging, bare;
   for (int i = 0; i < kWarmUp + repetitions; ++i) {
     wait_for_all(communicator);
@@ -49,17 +43,39 @@ void bench_average(RunConfig config, int repetitions) {
     backend.wait();
     const double ours = std::chrono::duration<double>(std::chrono::steady_clock::now() - begun).count();
     wait_for_all(communicator);
-    const double theirs = bare_allreduce(communicator, range);
+    const double theirs = has_bare ? bare_allreduce(communicator, range) : 0;
     if (i < kWarmUp) continue;
     averaging.push_back(ours);
     bare.push_back(theirs);
   }
+  return {median(averaging), median(bare)};
+}
+
+}  // namespace
+
+void bench_average(RunConfig config, int repetitions) {
+  const std::optional<Launch> launch = find_launch();
+  if (!launch) fail_usage("bench --average needs several workers: tools/launch 2 bench --average");
+  const JoinedWorkers workers = join_workers(launch);
+  const ChosenDevice device = choose_device(config, workers.communicator->split_by_host()->rank());
+  Backend& backend = *device.backend;
+  const std::unique_ptr<Communicator> between = connect_devices(*workers.communicator, backend, config);
+  Communicator& communicator = between ? *between : *workers.communicator;
+  const Model model = make_model(config.model, kClasses, kChannels);
+  const Weights weights(backend, model.layout, "weights");
+  const FloatRange range = weights.communicated();
+  const Attachment attachment = communicator.attach(weights.arena(), Use::most);
+
+  const Medians medians = time_both(backend, communicator, range, repetitions);
   if (!workers.is_first()) return;
-  const double ours = median(averaging), theirs = median(bare);
-  fmt::print(
-      "{}, {} workers: an average of {:.2f} MB {:.3f} ms / bare MPI_Allreduce {:.3f} ms = {:.2f} (medians of {})\n",
-      model.network.name, communicator.size(), 1e-6 * static_cast<double>(range.count * sizeof(float)), 1e3 * ours,
-      1e3 * theirs, ours / theirs, repetitions);
+  const double bytes = static_cast<double>(range.count * sizeof(float)), size = communicator.size();
+  fmt::print("{}, {} workers by {}: an average of {:.2f} MB {:.3f} ms, {:.2f} GB/s, bus {:.2f} GB/s",
+             model.network.name, communicator.size(), communicator.kind(), 1e-6 * bytes, 1e3 * medians.ours,
+             1e-9 * bytes / medians.ours, 1e-9 * bytes / medians.ours * 2 * (size - 1) / size);
+  if (medians.bare > 0) {
+    fmt::print("; bare MPI_Allreduce {:.3f} ms, ratio {:.2f}", 1e3 * medians.bare, medians.ours / medians.bare);
+  }
+  fmt::print(" (medians of {})\n", repetitions);
 }
 
 }  // namespace convoy
