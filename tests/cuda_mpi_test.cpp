@@ -70,6 +70,32 @@ TEST_F(MpiOnCuda, processes_on_cuda_equal_virtual_ranks_of_the_cpu) {
   }
 }
 
+TEST_F(MpiOnCuda, deterministic_runs_on_cuda_are_the_same_bits_in_one_process_as_in_two) {
+  for (const std::string policy : {"step --gradient-bucket 0.001", "every:4"}) {
+    const std::string options = kTrain + ("--device cuda --deterministic --average " + policy);
+    const auto processes = launch(kRanks, options + " --out processes");
+    ASSERT_EQ(processes.code, 0) << processes.output;
+    const auto threads = shell("'" CONVOY_TEST_EXECUTABLE "' " + options + " --gpus-per-process 2 --out threads");
+    ASSERT_EQ(threads.code, 0) << threads.output;
+    EXPECT_EQ(test::weights_of(folder_.path() / "processes"), test::weights_of(folder_.path() / "threads")) << policy;
+  }
+}
+
+TEST_F(MpiOnCuda, a_rank_on_cuda_that_dies_or_hangs_ends_the_job_and_is_named) {
+  for (const std::string signal : {"KILL", "STOP"}) {
+    const auto outcome =
+        shell("sh -c 'out=lost-" + signal + "; \"" CONVOY_TEST_SOURCE_DIR "/tools/launch\" 2 " + kTrain +
+              "--device cuda --average every:4 --epochs 100000 --log-every 1 --timeout 5 --out $out & job=$!\n"
+              "while ! [ -s $out/metrics.jsonl ]; do sleep 0.1; done\n"
+              // Rank 1: the younger child of mpirun, which is the launcher's.
+              "kill -" +
+              signal + " $(pgrep -P $(pgrep -P $job mpirun) | tail -n 1); wait $job'");
+    EXPECT_EQ(outcome.code, signal == "KILL" ? 137 : 1) << outcome.output;
+    EXPECT_THAT(outcome.output, HasSubstr("rank 1 ")) << signal;
+    EXPECT_EQ(test::summary_of(folder_.path() / ("lost-" + signal))["state"], "failed");
+  }
+}
+
 TEST_F(MpiOnCuda, info_lists_every_cuda_device_and_the_libraries) {
   const auto info = shell("'" CONVOY_TEST_EXECUTABLE "' info --devices");
   EXPECT_EQ(info.code, 0) << info.output;

@@ -24,8 +24,8 @@ constexpr double kSeconds = 60;  // for ranks to meet
 
 // A rank with its device; `connect` is collective.
 struct Rank {
-  Rank(Communicator& host, int device)
-      : backend(open_device_module("cuda").module->make({.index = device})),
+  Rank(Communicator& host, int device, bool deterministic = false)
+      : backend(open_device_module("cuda").module->make({.index = device, .deterministic = deterministic})),
         communicator(open_device_module("cuda").module->connect(host, *backend, kSeconds)) {}
 
   // Values that no other rank has, some of them such that fp32 sums depend on the order.
@@ -75,6 +75,60 @@ TEST_P(NcclOnCuda, average_leaves_the_same_sum_on_every_rank) {
       ASSERT_NEAR(found[0][i], expected, 1e3 * GetParam() * 1e-6) << i << " of " << count;
     }
     for (const auto& values : found) EXPECT_EQ(values, found[0]);
+  }
+}
+
+TEST_P(NcclOnCuda, deterministic_averages_add_in_the_order_of_ranks) {
+  for (const std::size_t count : {1, 3, 257, 4096, 100003, 5}) {
+    for (const std::size_t offset : {0, 1}) {  // from 16-byte boundaries and from others
+      std::vector<std::vector<float>> given(GetParam()), found(GetParam());
+      run_ranks(GetParam(), [&](Communicator& host) {
+        Rank rank(host, host.rank(), true);
+        const Arena arena = rank.upload(given[host.rank()] = rank.own_values(count + offset));
+        rank.communicator->average_and_join({arena.floats() + offset, count});
+        found[host.rank()] = rank.download(arena);
+      });
+      for (std::size_t i = offset; i < count + offset; ++i) {
+        float expected = given[0][i];
+        for (int r = 1; r < GetParam(); ++r) expected += given[static_cast<std::size_t>(r)][i];
+        for (const auto& values : found) ASSERT_EQ(values[i], expected) << i << " of " << count;
+      }
+      if (offset == 1) ASSERT_EQ(found[0][0], given[0][0]) << "before the range";
+    }
+  }
+}
+
+TEST_P(NcclOnCuda, deterministic_averages_of_several_sizes_may_be_under_way) {
+  constexpr std::size_t kCount = 1000;
+  std::vector<std::vector<float>> found(GetParam());
+  run_ranks(GetParam(), [&](Communicator& host) {
+    Rank rank(host, host.rank(), true);
+    const Arena arena = rank.upload(std::vector<float>(3 * kCount, 1));
+    const Pending small = rank.communicator->average({arena.floats(), kCount});
+    const Pending large = rank.communicator->average({arena.floats() + kCount, 2 * kCount});
+    rank.communicator->join(large);
+    rank.communicator->join(small);
+    found[host.rank()] = rank.download(arena);
+  });
+  for (const auto& values : found) EXPECT_EQ(values, std::vector<float>(3 * kCount, static_cast<float>(GetParam())));
+}
+
+TEST_P(NcclOnCuda, attached_arenas_average_as_others_do) {
+  constexpr std::size_t kCount = 70001;
+  for (const Use use : {Use::most, Use::some}) {
+    std::vector<std::vector<float>> found(GetParam());
+    run_ranks(GetParam(), [&](Communicator& host) {
+      Rank rank(host, host.rank());
+      const Arena arena = rank.upload(std::vector<float>(kCount, static_cast<float>(host.rank() + 1)));
+      const Attachment attachment = rank.communicator->attach(arena, use);
+      rank.communicator->average_and_join({arena.floats() + 1, kCount - 1});
+      found[host.rank()] = rank.download(arena);
+    });
+    std::vector<float> expected(kCount, static_cast<float>(GetParam() * (GetParam() + 1) / 2));
+    for (int r = 0; r < GetParam(); ++r) {
+      expected[0] = static_cast<float>(r + 1);
+      EXPECT_EQ(found[static_cast<std::size_t>(r)], expected);
+    }
   }
 }
 

@@ -18,6 +18,8 @@
 #include "handles.hpp"
 #include "io/host_info.hpp"
 #include "nccl/nccl_call.hpp"
+#include "nccl/ordered_sum.hpp"
+#include "nccl/registration.hpp"
 
 namespace convoy::cuda {
 namespace {
@@ -110,8 +112,9 @@ struct Recorded {
 class NcclCommunicator final : public Communicator {
  public:
   NcclCommunicator(Communicator& host, cudaStream_t compute, const Capture& capture,
-                   std::chrono::duration<double> limit)
+                   std::chrono::duration<double> limit, bool in_order)
       : host_(host), compute_(compute), capture_(capture), limit_(limit) {
+    if (in_order) ordered_.emplace(host_.rank(), host_.size());
     shares_process_ = has_equals(host_.gather(process_name()));
     ncclUniqueId id{};
     if (host_.rank() == 0) CHECK_NCCL(ncclGetUniqueId(&id));
@@ -131,6 +134,7 @@ class NcclCommunicator final : public Communicator {
         capture_(parent.capture_),
         limit_(parent.limit_),
         shares_process_(parent.shares_process_) {
+    if (parent.ordered_) ordered_.emplace(host_.rank(), host_.size());
     CHECK_NCCL(ncclCommSplit(parent.group_, colour, parent.rank(), &group_, nullptr));
     await(parent.group_, limit_, "dividing the ranks");
     make_streams();
@@ -140,7 +144,6 @@ class NcclCommunicator final : public Communicator {
   ~NcclCommunicator() override {
     if (group_ == nullptr) return;
     cudaStreamSynchronize(stream_.get());
-    for (const auto& [data, handle] : registered_) ncclCommDeregister(group_, handle);
     if (ncclCommFinalize(group_) == ncclInProgress) {
       ncclResult_t state = ncclInProgress;
       const auto begun = std::chrono::steady_clock::now();
@@ -155,13 +158,7 @@ class NcclCommunicator final : public Communicator {
   int rank() const override { return host_.rank(); }
   int size() const override { return host_.size(); }
 
-  void attach(const Arena& arena) override {
-    if (arena.bytes() == 0) return;
-    void* handle = nullptr;
-    CHECK_NCCL(ncclCommRegister(group_, arena.data(), arena.bytes(), &handle));
-    await(group_, limit_, "registering memory");
-    registered_.emplace_back(arena.data(), handle);
-  }
+  Attachment attach(const Arena& arena, Use use) override { return register_memory(group_, arena, use, limit_); }
 
   void broadcast(FloatRange range, int root) override {
     after_compute();
@@ -176,13 +173,13 @@ class NcclCommunicator final : public Communicator {
 
   Pending average(FloatRange range) override {
     if (capture_.before_replay != nullptr) return record_average(range);
+    await(group_, limit_, "the collectives before");  // an error of theirs is told here
     ++cost_.collectives;
     cost_.bytes += static_cast<std::int64_t>(range.count * sizeof(float));
     Marks marks = take_marks();
     after_compute();
     CHECK_CUDA(cudaEventRecord(marks.begun.get(), stream_.get()));
-    CHECK_NCCL(ncclAllReduce(range.data, range.data, range.count, ncclFloat32, ncclSum, group_, stream_.get()));
-    await(group_, limit_, "an all-reduce");
+    all_reduce(range);
     CHECK_CUDA(cudaEventRecord(marks.ended.get(), stream_.get()));
     const auto number = static_cast<std::uint64_t>(cost_.collectives);
     pending_.emplace(number, std::move(marks));
@@ -256,13 +253,18 @@ class NcclCommunicator final : public Communicator {
     CHECK_CUDA(cudaStreamWaitEvent(compute_, fence_.get(), 0));
   }
 
+  void all_reduce(FloatRange range) {
+    if (ordered_) return ordered_->enqueue(range, group_, stream_.get(), limit_);
+    CHECK_NCCL(ncclAllReduce(range.data, range.data, range.count, ncclFloat32, ncclSum, group_, stream_.get()));
+    await(group_, limit_, "an all-reduce");
+  }
+
   Pending record_average(FloatRange range) {
     Recorded& recorded = *recorded_.emplace_back(
         std::make_unique<Recorded>(range.count * sizeof(float), make_event(cudaEventDisableTiming), make_marks()));
     after_compute();
     CHECK_CUDA(cudaEventRecordWithFlags(recorded.marks.begun.get(), stream_.get(), cudaEventRecordExternal));
-    CHECK_NCCL(ncclAllReduce(range.data, range.data, range.count, ncclFloat32, ncclSum, group_, stream_.get()));
-    await(group_, limit_, "an all-reduce");
+    all_reduce(range);
     CHECK_CUDA(cudaEventRecordWithFlags(recorded.marks.ended.get(), stream_.get(), cudaEventRecordExternal));
     CHECK_CUDA(cudaEventRecord(recorded.done.get(), stream_.get()));
     return {recorded_.size() - 1};
@@ -277,6 +279,7 @@ class NcclCommunicator final : public Communicator {
   }
 
   void count_replay(Recorded& recorded) {
+    await(group_, limit_, "the collectives before");
     ++cost_.collectives;
     cost_.bytes += static_cast<std::int64_t>(recorded.bytes);
     ++replays_;
@@ -317,9 +320,9 @@ class NcclCommunicator final : public Communicator {
   ncclComm_t group_ = nullptr;
   Stream stream_;
   Event fence_;
-  std::vector<std::pair<void*, void*>> registered_;  // memory, NCCL's handle
-  std::map<std::uint64_t, Marks> pending_;           // by the collective's number
-  mutable std::vector<Marks> joined_, free_;         // joined: in the order of their joins
+  std::optional<OrderedSum> ordered_;         // where sums are to be in the order of ranks
+  std::map<std::uint64_t, Marks> pending_;    // by the collective's number
+  mutable std::vector<Marks> joined_, free_;  // joined: in the order of their joins
   mutable CommunicationCost cost_;
   std::vector<std::unique_ptr<Recorded>> recorded_;  // by number
   std::int64_t replays_ = 0, timed_replays_ = 0;     // of recorded collectives
@@ -329,9 +332,10 @@ class NcclCommunicator final : public Communicator {
 }  // namespace
 
 std::unique_ptr<Communicator> make_nccl_communicator(Communicator& host, int device, cudaStream_t compute,
-                                                     const Capture& capture, std::chrono::duration<double> limit) {
+                                                     const Capture& capture, std::chrono::duration<double> limit,
+                                                     bool in_order) {
   check_distinct_devices(host, device);
-  return std::make_unique<NcclCommunicator>(host, compute, capture, limit);
+  return std::make_unique<NcclCommunicator>(host, compute, capture, limit, in_order);
 }
 
 }  // namespace convoy::cuda

@@ -15,8 +15,10 @@ namespace convoy::cuda {
 
 // All workers of `host` call it; that, `compute`, the stream that collectives are ordered with, and `capture`, what is
 // captured on that stream, outlive the result. Throws Error where two workers have one GPU, or where NCCL finds no way
-// between them within `limit`.
+// between them within `limit`. in_order: sums are taken in the order of ranks, so that they are the same bits however
+// the ranks are spread over processes and links; slower, and it takes as much memory again as the longest range.
 std::unique_ptr<Communicator> make_nccl_communicator(Communicator& host, int device, cudaStream_t compute,
-                                                     const Capture& capture, std::chrono::duration<double> limit);
+                                                     const Capture& capture, std::chrono::duration<double> limit,
+                                                     bool in_order);
 
 }  // namespace convoy::cuda
