@@ -257,12 +257,14 @@ void CudaBackend::download(void* host, const void* device, std::size_t bytes) {
 
 std::unique_ptr<Backend> make_backend(const DeviceRequest& request) { return std::make_unique<CudaBackend>(request); }
 
-std::unique_ptr<Communicator> connect(Communicator& workers, Backend& backend, double limit_seconds) {
+std::unique_ptr<Communicator> connect(Communicator& workers, Backend& backend, const ConnectRequest& request) {
   auto& cuda = dynamic_cast<CudaBackend&>(backend);
   cuda.will_communicate();
   const Context& context = cuda.context();
   return make_nccl_communicator(workers, context.device, context.stream, cuda.capture(),
-                                std::chrono::duration<double>(limit_seconds), context.deterministic);
+                                {.limit = std::chrono::duration<double>(request.limit_seconds),
+                                 .in_order = context.deterministic,
+                                 .graphs_share_process = request.graph_collectives});
 }
 
 }  // namespace convoy::cuda

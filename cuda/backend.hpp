@@ -14,6 +14,6 @@ namespace convoy::cuda {
 std::unique_ptr<Backend> make_backend(const DeviceRequest&);
 
 // See DeviceModule::connect.
-std::unique_ptr<Communicator> connect(Communicator& workers, Backend& backend, double limit_seconds);
+std::unique_ptr<Communicator> connect(Communicator& workers, Backend& backend, const ConnectRequest&);
 
 }  // namespace convoy::cuda

@@ -87,6 +87,13 @@ TEST_F(CudaTraining, on_four_cuda_devices_equals_four_virtual_ranks_of_the_cpu_u
   }
 }
 
+TEST_F(CudaTraining, on_four_cuda_devices_collectives_within_the_graphs_of_one_process_give_the_same_bits) {
+  if (const std::string lacks = lacks_gpus(4); !lacks.empty()) GTEST_SKIP() << lacks;
+  const Settings settings = smooth_norm() + kSteps + kNesterov +
+                            Settings{{"average", "step"}, {"gradient-bucket", "0.001"}, {"deterministic", "true"}};
+  EXPECT_EQ(trained_on("cuda", settings + Settings{{"graph-collectives", "true"}}, 4), trained_on("cuda", settings, 4));
+}
+
 TEST_F(CudaTraining, on_four_cuda_devices_two_levels_outer_steps_and_late_averages_equal_the_cpus) {
   if (const std::string lacks = lacks_gpus(4); !lacks.empty()) GTEST_SKIP() << lacks;
   const Settings base = smooth() + kSteps + kNesterov;

@@ -26,7 +26,7 @@ constexpr double kSeconds = 60;  // for ranks to meet
 struct Rank {
   Rank(Communicator& host, int device, bool deterministic = false)
       : backend(open_device_module("cuda").module->make({.index = device, .deterministic = deterministic})),
-        communicator(open_device_module("cuda").module->connect(host, *backend, kSeconds)) {}
+        communicator(open_device_module("cuda").module->connect(host, *backend, {.limit_seconds = kSeconds})) {}
 
   // Values that no other rank has, some of them such that fp32 sums depend on the order.
   std::vector<float> own_values(std::size_t count) const {

@@ -97,6 +97,7 @@ TEST(RunConfigs, every_value_of_every_option_survives_the_resolved_recipe) {
                                          {"threads", "3"},
                                          {"deterministic", "true"},
                                          {"autotune", "true"},
+                                         {"graph-collectives", "true"},
                                          {"labels", "coarse"},
                                          {"data-mode", "staged"},
                                          {"validation", "0.1"},

@@ -111,10 +111,13 @@ struct Recorded {
 
 class NcclCommunicator final : public Communicator {
  public:
-  NcclCommunicator(Communicator& host, cudaStream_t compute, const Capture& capture,
-                   std::chrono::duration<double> limit, bool in_order)
-      : host_(host), compute_(compute), capture_(capture), limit_(limit) {
-    if (in_order) ordered_.emplace(host_.rank(), host_.size());
+  NcclCommunicator(Communicator& host, cudaStream_t compute, const Capture& capture, const NcclOptions& options)
+      : host_(host),
+        compute_(compute),
+        capture_(capture),
+        limit_(options.limit),
+        graphs_share_process_(options.graphs_share_process) {
+    if (options.in_order) ordered_.emplace(host_.rank(), host_.size());
     shares_process_ = has_equals(host_.gather(process_name()));
     ncclUniqueId id{};
     if (host_.rank() == 0) CHECK_NCCL(ncclGetUniqueId(&id));
@@ -133,6 +136,7 @@ class NcclCommunicator final : public Communicator {
         compute_(parent.compute_),
         capture_(parent.capture_),
         limit_(parent.limit_),
+        graphs_share_process_(parent.graphs_share_process_),
         shares_process_(parent.shares_process_) {
     if (parent.ordered_) ordered_.emplace(host_.rank(), host_.size());
     CHECK_NCCL(ncclCommSplit(parent.group_, colour, parent.rank(), &group_, nullptr));
@@ -169,7 +173,7 @@ class NcclCommunicator final : public Communicator {
 
   // Where a process launches the graphs of several devices, one may wait for a collective that the next one, held up
   // behind it, has not launched yet.
-  bool can_be_recorded() const override { return !shares_process_; }
+  bool can_be_recorded() const override { return !shares_process_ || graphs_share_process_; }
 
   Pending average(FloatRange range) override {
     if (capture_.before_replay != nullptr) return record_average(range);
@@ -316,6 +320,7 @@ class NcclCommunicator final : public Communicator {
   cudaStream_t compute_;
   const Capture& capture_;
   std::chrono::duration<double> limit_;
+  bool graphs_share_process_ = false;
   bool shares_process_ = false;  // with another worker
   ncclComm_t group_ = nullptr;
   Stream stream_;
@@ -332,10 +337,9 @@ class NcclCommunicator final : public Communicator {
 }  // namespace
 
 std::unique_ptr<Communicator> make_nccl_communicator(Communicator& host, int device, cudaStream_t compute,
-                                                     const Capture& capture, std::chrono::duration<double> limit,
-                                                     bool in_order) {
+                                                     const Capture& capture, const NcclOptions& options) {
   check_distinct_devices(host, device);
-  return std::make_unique<NcclCommunicator>(host, compute, capture, limit, in_order);
+  return std::make_unique<NcclCommunicator>(host, compute, capture, options);
 }
 
 }  // namespace convoy::cuda

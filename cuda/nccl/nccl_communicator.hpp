@@ -13,12 +13,18 @@
 
 namespace convoy::cuda {
 
+struct NcclOptions {
+  std::chrono::duration<double> limit;  // for NCCL to find a way between the ranks, and for each call to be taken in
+  // Sums in the order of ranks, so that they are the same bits however the ranks are spread over processes and links;
+  // slower, and it takes as much memory again as the longest range.
+  bool in_order = false;
+  bool graphs_share_process = false;  // see ConnectRequest::graph_collectives
+};
+
 // All workers of `host` call it; that, `compute`, the stream that collectives are ordered with, and `capture`, what is
 // captured on that stream, outlive the result. Throws Error where two workers have one GPU, or where NCCL finds no way
-// between them within `limit`. in_order: sums are taken in the order of ranks, so that they are the same bits however
-// the ranks are spread over processes and links; slower, and it takes as much memory again as the longest range.
+// between them in time.
 std::unique_ptr<Communicator> make_nccl_communicator(Communicator& host, int device, cudaStream_t compute,
-                                                     const Capture& capture, std::chrono::duration<double> limit,
-                                                     bool in_order);
+                                                     const Capture& capture, const NcclOptions& options);
 
 }  // namespace convoy::cuda

@@ -36,8 +36,8 @@ std::unique_ptr<Backend> make_cuda(const DeviceRequest& request) {
 }
 std::vector<std::string> describe_cuda() { return open_device_module("cuda").module->describe(); }
 
-std::unique_ptr<Communicator> connect_cuda(Communicator& workers, Backend& backend, double limit_seconds) {
-  return open_device_module("cuda").module->connect(workers, backend, limit_seconds);
+std::unique_ptr<Communicator> connect_cuda(Communicator& workers, Backend& backend, const ConnectRequest& request) {
+  return open_device_module("cuda").module->connect(workers, backend, request);
 }
 int cuda_count() { return open_device_module("cuda").module->count(); }
 
@@ -132,7 +132,9 @@ std::unique_ptr<Communicator> connect_devices(Communicator& workers, Backend& ba
   const auto row = std::ranges::find(kBackends, config.device, &BackendRow::choice);
   if (row->connect == nullptr) return nullptr;
   if (workers.size() == 1) return make_self_communicator();
-  return row->connect(workers, backend, config.startup_timeout > 0 ? config.startup_timeout : kForEver);
+  return row->connect(workers, backend,
+                      {.limit_seconds = config.startup_timeout > 0 ? config.startup_timeout : kForEver,
+                       .graph_collectives = config.graph_collectives});
 }
 
 std::string describe(const DeviceInfo& info) {

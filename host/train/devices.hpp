@@ -22,7 +22,7 @@ struct BackendRow {
   std::vector<std::string> (*describe)();  // see DeviceModule; null: what make gives says it all
   int (*count)();                          // of devices that workers of one host share out; null: one is there for all
   // See DeviceModule; null: the workers' own communicator reduces its arenas.
-  std::unique_ptr<Communicator> (*connect)(Communicator& workers, Backend& backend, double limit_seconds);
+  std::unique_ptr<Communicator> (*connect)(Communicator& workers, Backend& backend, const ConnectRequest&);
 };
 
 // In the order in which --device auto prefers them. A new backend is a row here.

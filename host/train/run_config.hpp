@@ -112,6 +112,7 @@ struct RunConfig {
   Precision precision = Precision::fp32;
   DeviceChoice device = DeviceChoice::automatic;
   int threads = 0;                               // 0: every core this process may use
+  bool graph_collectives = false;                // see ConnectRequest
   bool deterministic = false, autotune = false;  // of a GPU's algorithms; the CPU's always repeat to the bit
   std::uint64_t seed = 0;
 

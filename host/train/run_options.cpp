@@ -279,6 +279,7 @@ constexpr RunOption kRunOptions[] = {
 
   {"deterministic", advanced, boolean, "", "GPU: only algorithms that repeat to the bit", kMayChange, RUN(&RunConfig::deterministic)},
   {"autotune", advanced, boolean, "", "GPU: measure cuDNN's plans and keep the fastest in ~/.cache/convoy", kMayChange, RUN(&RunConfig::autotune)},
+  {"graph-collectives", advanced, boolean, "", "keep the gradients' collectives in CUDA graphs where one process has several GPUs too", kMayChange, RUN(&RunConfig::graph_collectives)},
   {"timeout", advanced, real, "S", "seconds that a rank may stand still before the job ends; 0: for ever", kMayChange, RUN(&RunConfig::timeout), 0, kMost},
   {"startup-timeout", advanced, real, "S", "the same before the first step", kMayChange, RUN(&RunConfig::startup_timeout), 0, kMost},
   {"evaluation-batch", advanced, integer, "B", "images per evaluation step", kMayChange, RUN(&RunConfig::evaluation_batch), 1, 1 << 20},

@@ -20,6 +20,14 @@ struct DeviceRequest {
   bool autotune = false;       // choose among algorithms by measuring them
 };
 
+// What the workers' devices are connected for.
+struct ConnectRequest {
+  double limit_seconds = 0;
+  // Collectives within recorded steps where one process has several devices too. Whether that can hang is up to the
+  // library: threads launch recordings that wait for each other.
+  bool graph_collectives = false;
+};
+
 // One table of functions; none of them throws but `make` and `connect`.
 struct DeviceModule {
   int interface_version = 0;        // kDeviceModuleVersion of the sources that it was built from
@@ -29,7 +37,7 @@ struct DeviceModule {
   std::unique_ptr<Backend> (*make)(const DeviceRequest&);
   // For arenas of `backend`, which this module made, and of the same on every other worker; all call it. `workers`
   // carries what they say to each other on the host, and outlives the result. Throws after `limit_seconds`.
-  std::unique_ptr<Communicator> (*connect)(Communicator& workers, Backend& backend, double limit_seconds);
+  std::unique_ptr<Communicator> (*connect)(Communicator& workers, Backend& backend, const ConnectRequest&);
   std::vector<std::string> (*describe)();  // for `info --devices`: a line a device, then the libraries
 };
 
