@@ -17,8 +17,8 @@ def train(convoy, run, options):
     command = [str(convoy), "train", *options, "--out", str(run)]
     summary = read_summary(run)
     if summary and is_complete(summary):
-        if summary["command_line"][1:] != command[1:]:
-            fail(f"{run} comes from other options ({' '.join(summary['command_line'][1:])}); choose another --out", 2)
+        if summary.get("command_line", [])[1:] != command[1:]:
+            fail(f"{run} comes from other options ({' '.join(summary.get('command_line', [])[1:])}); choose another --out", 2)
         print(f"{run}: done before", flush=True)
         return 0
     print(" ".join(command), flush=True)

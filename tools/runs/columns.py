@@ -78,6 +78,11 @@ def target_cells(group, accuracy, baseline):
     return cells
 
 
+def is_of_target(heading):
+    """Whether target_cells adds it."""
+    return heading not in ("run", "n", "state", "time left", *(column.heading for column in COLUMNS))
+
+
 def table_of(groups, target=None, baseline=None):
     """(headings, rows as dicts): complete groups, then unfinished runs; columns in which nothing stands are left out."""
     complete = [group for group in groups if group.is_complete]

@@ -12,11 +12,13 @@ matplotlib.use("Agg")
 import matplotlib.pyplot as plt  # noqa: E402
 from matplotlib.lines import Line2D  # noqa: E402
 from matplotlib.patches import Patch  # noqa: E402
-from matplotlib.ticker import EngFormatter, FuncFormatter, LogLocator, MaxNLocator, NullFormatter  # noqa: E402
+from matplotlib.ticker import (  # noqa: E402
+    EngFormatter, FuncFormatter, LogLocator, MaxNLocator, NullFormatter, SymmetricalLogLocator)
 
 from runs.curves import AXES, QUANTITIES  # noqa: E402
 
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#7F7F7F")
+ON_DARK = ("#4BA8E0", "#FF8A50", "#2EC79B", "#E3A1C6", "#F2B632", "#8AD0F5", "#A8A8A8")  # the same, lighter
 DASHES = ((None, None), (5, 1.6), (1.4, 1.4), (6, 1.5, 1.4, 1.5))
 MARKERS = ("o", "s", "^", "D", "v", "P", "X")
 MOST_MARKERS = 12  # of a line
@@ -47,19 +49,23 @@ def line_look(name):
     return {"markerfacecolor": "none"} if name == "validation" else {}
 
 
-def x_axis(axis, curves):
+def last_x(found):
+    """Where the longest curve of all panels ends."""
+    return max(points[-1].x for curves in found.values() for points in curves.values())
+
+
+def x_axis(axis, last):
     """(label, scale) of the axis; seconds become minutes or hours where they are many."""
     if axis != "time":
         return AXES[axis], 1
-    last = max(points[-1].x for points in curves.values())
     unit, seconds = ("s", 1) if last < 300 else ("min", 60) if last < 3 * 3600 else ("h", 3600)
     return f"{AXES[axis]} ({unit})", 1 / seconds
 
 
-def draw_panel(axes, name, curves, axis):
-    """The curves of a quantity: {(group's number, line): points}."""
+def draw_panel(axes, name, curves, axis, last):
+    """The curves of a quantity, {(group's number, line): points}, over the x axis up to `last`."""
     quantity = QUANTITIES[name]
-    label, scale = x_axis(axis, curves)
+    label, scale = x_axis(axis, last)
     groups = 1 + max(number for number, _ in curves)
     for (number, line), points in curves.items():
         x = [point.x * scale for point in points]
@@ -74,7 +80,7 @@ def draw_panel(axes, name, curves, axis):
                               linewidth=0)
     axes.set_title(quantity.title + (f" ({quantity.unit})" if quantity.unit else ""), loc="left")
     axes.set_xlabel(label)
-    axes.set_xlim(left=0)
+    axes.set_xlim(0, 1.03 * last * scale)
     if axis == "images":
         axes.xaxis.set_major_formatter(EngFormatter(sep=""))
     elif axis == "epoch":
@@ -141,14 +147,36 @@ def figure_of(groups, found, axis, title=None):
                                     figsize=(width, PANEL_HEIGHT * rows + 0.17 * legend_rows + 0.1))
         places = list(axes.flat)
         for place, (name, curves) in zip(places, found.items()):
-            draw_panel(place, name, curves, axis)
-        for place in places[:len(found)]:
-            place.set_xlim(right=max(other.get_xlim()[1] for other in places[:len(found)]))
+            draw_panel(place, name, curves, axis, last_x(found))
         for place in places[len(found):]:
             place.set_axis_off()
         figure.legend(handles=handles, loc="outside lower left", ncols=legend_columns)
         if title:
             figure.suptitle(title, fontsize=9, x=0.01, horizontalalignment="left")
+        return figure
+
+
+def figure_of_intervals(names, series, label, title):
+    """{series: [(mean, half of its interval) of each name]} as points beside each other, in a style each. Linear near
+    zero, logarithmic where values are large."""
+    with plt.rc_context({**STYLE, "axes.grid.axis": "y"}):
+        figure, axes = plt.subplots(figsize=(7, 3.2), layout="constrained")
+        for number, points in enumerate(series.values()):
+            shift = 0.7 * ((number + 0.5) / len(series) - 0.5)
+            look = style(number)
+            axes.errorbar([at + shift for at in range(len(names))], [mean for mean, _ in points],
+                          [half for _, half in points], linestyle="", marker=look["marker"], color=look["color"],
+                          markersize=5, capsize=2.5, elinewidth=1)
+        axes.axhline(0, color=INK, linewidth=0.7)
+        axes.set_yscale("symlog", linthresh=1)
+        axes.yaxis.set_major_locator(SymmetricalLogLocator(base=10, linthresh=1, subs=(1, 2, 5)))
+        axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+        axes.set_xticks(range(len(names)), names)
+        axes.set_ylabel(label)
+        axes.set_title(title, loc="left")
+        handles = [Line2D([], [], linestyle="", marker=style(number)["marker"], color=style(number)["color"], label=name)
+                   for number, name in enumerate(series)]
+        figure.legend(handles=handles, loc="outside lower left", ncols=len(handles))
         return figure
 
 
@@ -160,13 +188,13 @@ def save(figure, path):
     plt.close(figure)
 
 
-def svg_panel(name, curves, axis):
+def svg_panel(name, curves, axis, last):
     """A panel alone as an <svg> for a page: no ids that another one on it could have, text in the page's own font and
-    colour."""
+    colour, the groups' colours as the page's --group-N."""
     salt = f"convoy-{name}"
     with plt.rc_context({**STYLE, "svg.fonttype": "none", "svg.hashsalt": salt}):
         figure, axes = plt.subplots(layout="constrained", figsize=(4.2, 2.7))
-        draw_panel(axes, name, curves, axis)
+        draw_panel(axes, name, curves, axis, last)
         return inline(figure, salt)
 
 
@@ -197,5 +225,7 @@ def inline(figure, salt):
     svg = re.sub(r'\bid="', f'id="{prefix}-', svg)
     svg = re.sub(r'(xlink:href="|url\()#', rf"\1#{prefix}-", svg)
     svg = svg.replace(INK, "currentColor")
+    for number, colour in enumerate(COLOURS):
+        svg = svg.replace(colour.lower(), f"var(--group-{number})")
     # The text's size only: the family is the page's.
     return re.sub(r"font: ([\d.]+)px [^;\"]*", r"font-size: \1px", svg)

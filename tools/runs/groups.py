@@ -1,11 +1,12 @@
 """Runs that differ by nothing but the seed are one group; a group's label says what sets it apart from the others."""
 
 import statistics
-from pathlib import Path
 
 # Of the configuration, what does not change what a run computes: where it lies, and what its data are called (they are
 # told by their checksum).
 NOT_COMPARED = ("seed", "out", "data")
+# Settings that seldom are what a reader wants to be told of.
+SAID_LAST = ("threads", "log-every", "log-ranks", "evaluate-every", "timeout", "startup-timeout", "data checksum")
 LONGEST_LABEL = 70
 
 
@@ -19,9 +20,10 @@ def comparable(run):
     if not run.configuration:
         return {"run": run.name}
     settings = {key: value for key, value in run.configuration.items() if key not in NOT_COMPARED}
-    settings["processes"] = run.summary.get("world_size", 1)
+    settings["ranks"] = run.summary.get("world_size", 1)
     settings["ran in"] = run.summary.get("precision", "")
-    settings["data"] = run.summary.get("data_checksum", "") or run.configuration.get("data", "")
+    settings["data"] = run.summary.get("data", "") or run.configuration.get("data", "")
+    settings["data checksum"] = run.summary.get("data_checksum", "")
     return settings
 
 
@@ -49,17 +51,19 @@ def grouped(runs):
         key = (run.is_complete, *sorted((name, repr(value)) for name, value in settings.items()))
         groups.setdefault(key, Group(settings, run.is_complete)).runs.append(run)
     groups = list(groups.values())
-    distinct = []
-    for group in groups:  # a complete and an unfinished group of the same settings share a label
-        if group.settings not in [other.settings for other in distinct]:
-            distinct.append(group)
+    distinct = of_distinct_settings(groups)
     labels = [label(group, distinct) for group in distinct]
     for same, text in zip(distinct, labels):
-        text = text if labels.count(text) == 1 else same.runs[0].name
+        text = text if labels.count(text) == 1 else place(same)
         for group in groups:
             if group.settings == same.settings:
                 group.label = text + ("" if group.is_complete else f" ({group.states})")
     return groups
+
+
+def of_distinct_settings(groups):
+    """One of a complete and an unfinished group of the same settings."""
+    return [group for at, group in enumerate(groups) if group.settings not in [other.settings for other in groups[:at]]]
 
 
 def differences(groups):
@@ -69,23 +73,44 @@ def differences(groups):
 
 
 def label(group, groups):
-    """The recipe's name, and what else it takes to tell the group from others of that name."""
+    """The recipe's name, and what sets the group apart from others of that name: all of it where that is short, else
+    just enough."""
     name = str(group.settings.get("name") or group.settings.get("run"))
     namesakes = [other for other in groups if other.settings.get("name") == group.settings.get("name")]
     if len(namesakes) < 2 or "name" not in group.settings:
         return name
-    parts = [f"{setting} {text_of(group.settings.get(setting))}" for setting in differences(namesakes)]
-    full = ", ".join([name, *parts])
-    return full if len(full) <= LONGEST_LABEL else f"{name}, {place(group)}"
+    different = differences(namesakes)
+    for settings in (different, distinguishing(namesakes, different)):
+        text = ", ".join([name, *(f"{setting} {text_of(group.settings.get(setting))}" for setting in settings)])
+        if len(text) <= LONGEST_LABEL:
+            return text
+    return f"{name}, {place(group)}"
+
+
+def distinguishing(groups, names):
+    """Few of the settings that together tell the groups apart: each time the one that tells apart most."""
+    chosen = []
+    while True:
+        def parts(name):
+            return len({tuple(repr(group.settings.get(each)) for each in [*chosen, name]) for group in groups})
+        best = max(names, key=lambda name: (parts(name), name not in SAID_LAST))
+        chosen.append(best)
+        if parts(best) == len(groups) or len(chosen) == len(names):
+            return chosen
 
 
 def place(group):
-    """The folder that holds the group's runs, or its one run: without seed-N, as --repeat and the experiments name them."""
+    """The folder of the group's first run, without the seed-N that the experiments add."""
     folder = group.runs[0].folder
-    return folder.parent.name if folder.name.startswith("seed-") and folder.parent.name else Path(folder).name
+    return str(folder.parent if folder.name.startswith("seed-") and folder.parent.name else folder)
 
 
 def text_of(value):
     if isinstance(value, bool):
         return "on" if value else "off"
+    if isinstance(value, dict):
+        return "; ".join(f"{name}: {text_of(own)}" if isinstance(own, dict) else f"{name} {text_of(own)}"
+                         for name, own in value.items())
+    if isinstance(value, float):
+        return f"{value:.9g}"
     return "none" if value in ("", None) else str(value)
