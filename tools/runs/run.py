@@ -4,6 +4,7 @@ import json
 import math
 import os
 import platform
+import re
 import time
 from pathlib import Path
 
@@ -201,6 +202,5 @@ def find_runs(paths):
 
 
 def natural(path):
-    """seed-10 after seed-9."""
-    digits = "".join(letter if letter.isdigit() else " " for letter in path.name).split()
-    return str(path.parent), [int(number) for number in digits], path.name
+    """A key that puts seed-10 after seed-9."""
+    return [int(part) if part.isdigit() else part for part in re.split(r"(\d+)", str(path))]
