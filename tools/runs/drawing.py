@@ -4,9 +4,14 @@ A group is told by colour (Okabe and Ito's, for every kind of colour vision), da
 training is thin and without markers, validation has hollow ones, test full ones."""
 
 import io
+import os
 import re
 
-import matplotlib
+from python_packages import cache
+
+# Its list of fonts lies with the rest of what is fetched or made; a user's own settings would change the pictures.
+os.environ.setdefault("MPLCONFIGDIR", str(cache() / "matplotlib"))
+import matplotlib  # noqa: E402
 
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt  # noqa: E402
