@@ -35,7 +35,7 @@ class Plot(unittest.TestCase):
 
     def figure(self, axis="epoch", quantities=curves.DEFAULT_QUANTITIES):
         groups = grouped(find_runs([self.folder / "runs"]))
-        figure = drawing.figure_of(groups, curves.panels(groups, quantities, axis), axis)
+        figure = drawing.figure_of(groups, *curves.panels(groups, quantities, axis))
         self.addCleanup(drawing.plt.close, figure)
         return figure
 
@@ -95,7 +95,7 @@ class Plot(unittest.TestCase):
         self.three_seeds_and_another()
         for name, start in (("a.png", b"\x89PNG"), ("a.pdf", b"%PDF"), ("a.svg", b"<?xml")):
             path, groups = self.folder / name, grouped(find_runs([self.folder / "runs"]))
-            found = curves.panels(groups, ["accuracy"], "images")
+            found, _ = curves.panels(groups, ["accuracy"], "images")
             drawing.save(drawing.figure_of(groups, found, "images"), path)
             first = path.read_bytes()
             self.assertTrue(first.startswith(start), name)

@@ -194,6 +194,21 @@ class Curves(WithFolder):
         (run / "metrics.jsonl").write_text("\n".join(lines) + "\n")
         self.assertEqual([point.x for point in self.curve("images", "loss", 0)], [100, 200, 300])
 
+    def test_an_epoch_that_a_stop_cut_short_is_no_measure_of_epochs(self):
+        run = Run(make_run(self.folder / "a", (0.5, 0.6), state="stopped", summary={"epochs": 1}))
+        run.epochs[1]["images_seen"] = 150
+        self.assertEqual((run.images_per_epoch, run.epoch_at(150)), (100, 1.5))
+        early = Run(make_run(self.folder / "b", (0.5,), state="stopped", summary={"epochs": 0}))
+        self.assertIsNone(early.images_per_epoch)
+        resumed = Run(make_run(self.folder / "c", (0.5, 0.6), state="running"))
+        resumed.epochs.insert(0, {**resumed.epochs[0], "images_seen": 30})
+        self.assertEqual(resumed.images_per_epoch, 100)
+
+    def test_images_stand_for_epochs_where_none_is_done(self):
+        run = make_run(self.folder / "a", (0.5,), state="stopped", summary={"epochs": 0, "reason": "--steps 10"})
+        found, axis = curves.panels(grouped(self.read(run)), ["loss"], "epoch")
+        self.assertEqual((list(found), axis), (["loss"], "images"))
+
     def test_many_points_become_means_of_neighbours_and_keep_their_ends(self):
         points = [curves.Point(x, float(x % 2), None) for x in range(10_001)]
         thin = curves.thinned(points)

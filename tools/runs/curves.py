@@ -78,7 +78,8 @@ def middle(points):
 
 
 def panels(groups, quantities, axis):
-    """{quantity: {(group's number, line): points}} of those that have something to show."""
+    """({quantity: {(group's number, line): points}} of those that have something to show, the axis): images, where epochs
+    are asked for and no run has completed one."""
     found = {}
     for name in quantities:
         quantity = QUANTITIES[name]
@@ -87,4 +88,4 @@ def panels(groups, quantities, axis):
         curves = {key: points for key, points in curves.items() if points}
         if curves:
             found[name] = curves
-    return found
+    return panels(groups, quantities, "images") if axis == "epoch" and not found else (found, axis)

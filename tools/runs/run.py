@@ -122,8 +122,13 @@ class Run:
 
     @property
     def images_per_epoch(self):
-        """None before the first epoch is done."""
-        return self.epochs[-1]["images_seen"] / self.epochs[-1]["epoch"] if self.epochs else None
+        """None before the first epoch is done. A run that is stopped within an epoch leaves a row for it as far as it came:
+        the summary, or a row of the resumed run after it, tells."""
+        done = self.summary.get("epochs") if self.state in ("done", "stopped") else None
+        for row, later in zip(self.epochs, [*self.epochs[1:], {}]):
+            if row["epoch"] != later.get("epoch") and (done is None or row["epoch"] <= done):
+                return row["images_seen"] / row["epoch"]
+        return None
 
     @property
     def images_in_all(self):
