@@ -49,6 +49,10 @@ class Result(unittest.TextTestResult):
             self.verdicts[test.id()] = ("failed", "")
 
 
+class Runner(unittest.TextTestRunner):
+    resultclass = Result
+
+
 def report(verdicts):
     lines = ['<?xml version="1.0" encoding="UTF-8"?>', "<testsuites>", "  <testsuite>"]
     for name, (verdict, reason) in verdicts.items():
@@ -64,7 +68,7 @@ def report(verdicts):
 
 
 def main():
-    outcome = unittest.main(testRunner=unittest.TextTestRunner(resultclass=Result), exit=False).result
+    outcome = unittest.main(testRunner=Runner, exit=False).result
     folder = os.environ.get("GTEST_OUTPUT", "")
     if folder.startswith("xml:") and folder.endswith("/"):
         name = Path(sys.argv[0]).stem
