@@ -101,6 +101,7 @@ class Plot(unittest.TestCase):
             self.assertTrue(first.startswith(start), name)
             drawing.save(drawing.figure_of(groups, found, "images"), path)
             self.assertEqual(path.read_bytes(), first, name)
+            self.assertNotRegex(first, b"CreationDate|<dc:date>", name)
 
     def test_the_command_draws_what_it_is_asked_for_and_says_so(self):
         self.three_seeds_and_another()

@@ -2,9 +2,8 @@
 
 import statistics
 
-# Of the configuration, what does not change what a run computes: where it lies, and what its data are called (they are
-# told by their checksum).
-NOT_COMPARED = ("seed", "out", "data")
+# Of the configuration, what does not change what a run computes.
+NOT_COMPARED = ("seed", "out")
 # Settings that seldom are what a reader wants to be told of.
 SAID_LAST = ("threads", "log-every", "log-ranks", "evaluate-every", "timeout", "startup-timeout", "data checksum")
 LONGEST_LABEL = 70
@@ -22,6 +21,7 @@ def comparable(run):
     settings = {key: value for key, value in run.configuration.items() if key not in NOT_COMPARED}
     settings["ranks"] = run.summary.get("world_size", 1)
     settings["ran in"] = run.summary.get("precision", "")
+    # Data are told by what they are, not by the path at which they lay.
     settings["data"] = run.summary.get("data", "") or run.configuration.get("data", "")
     settings["data checksum"] = run.summary.get("data_checksum", "")
     return settings
