@@ -138,6 +138,28 @@ class Environment(unittest.TestCase):
         with self.assertRaisesRegex(python_packages.PackagesError, "set CONVOY_CACHE"):
             python_packages.install(self.folder / "file" / "python", ["some"])
 
+    def use(self, there, prefix):
+        """Where this Python, that of the environment, and that after an installation have the package as `there` says:
+        (what was installed, what was run in the place of this process)."""
+        with mock.patch.dict(os.environ, {"CONVOY_CACHE": str(self.folder)}), \
+             mock.patch.object(python_packages, "has", side_effect=there), \
+             mock.patch.object(python_packages, "install") as install, \
+             mock.patch.object(python_packages.os, "execv") as execv, \
+             mock.patch.object(sys, "prefix", str(prefix)), mock.patch.object(sys, "argv", ["tools/plot", "runs/a"]):
+            python_packages.use("thing", "1.2", lambda _: None)
+        return [call.args for call in install.mock_calls], [call.args for call in execv.mock_calls]
+
+    def test_a_script_is_run_anew_where_its_package_is_and_only_then(self):
+        folder, elsewhere = self.folder / "python", "/usr"
+        python = python_packages.python_of(folder)
+        anew = [(python, [str(python), "tools/plot", "runs/a"])]
+        self.assertEqual(self.use([True], elsewhere), ([], []))
+        self.assertEqual(self.use([False, True, True], elsewhere), ([], anew))
+        self.assertEqual(self.use([False, False, True], elsewhere), ([(folder, ["thing>=1.2"])], anew))
+        self.assertEqual(self.use([False, False, True], folder), ([(folder, ["thing>=1.2"])], []))
+        with self.assertRaisesRegex(python_packages.PackagesError, "remove that folder"):
+            self.use([False, False, False], elsewhere)
+
     def test_what_is_fetched_lies_under_convoy_cache(self):
         with mock.patch.dict(os.environ, {"CONVOY_CACHE": str(self.folder)}):
             self.assertEqual(python_packages.cache(), self.folder)

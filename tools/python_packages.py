@@ -68,8 +68,11 @@ def use(package, least, say):
     if not has(python, package, least):
         say(f"installing {package} from PyPI into {shown(folder)}, once")
         install(folder, [f"{package}>={least}"])
-    if Path(sys.prefix) == folder.absolute() or not has(python, package, least):  # else it would run itself for ever
+    if not has(python, package, least):
         raise PackagesError(f"{shown(folder)} lacks {package} {least}, though pip has installed it; remove that folder")
+    if Path(sys.prefix) == folder.absolute():  # it is that environment's Python already
+        importlib.invalidate_caches()
+        return
     sys.stdout.flush()
     os.execv(python, [str(python), *sys.argv])
 
@@ -88,7 +91,8 @@ def install(folder, packages):
         folder.parent.mkdir(parents=True, exist_ok=True)
         lock = open(f"{folder}.lock", "w")
     except OSError as error:
-        raise PackagesError(f"{folder} cannot be written ({error.strerror}); set CONVOY_CACHE to a folder that can") from error
+        raise PackagesError(
+            f"{folder} cannot be written ({error.strerror}); set CONVOY_CACHE to a folder that can") from error
     with lock:
         fcntl.flock(lock, fcntl.LOCK_EX)  # two tools started side by side make one environment
         if not has(python_of(folder), "pip"):
@@ -104,7 +108,8 @@ def make(folder):
     try:
         import venv
     except ImportError as error:
-        raise PackagesError("this Python has no module venv; load another Python, or apt-get install python3-venv") from error
+        raise PackagesError(
+            "this Python has no module venv; load another Python, or apt-get install python3-venv") from error
     if (folder / "pyvenv.cfg").exists():  # its Python has gone; any other folder is not ours to empty
         shutil.rmtree(folder, ignore_errors=True)
     try:

@@ -58,7 +58,8 @@ def report(verdicts):
     for name, (verdict, reason) in verdicts.items():
         group, _, case = name.rpartition(".")
         result = "skipped" if verdict == "skipped" else "completed"
-        lines.append(f"    <testcase name={quoteattr(case)} result=\"{result}\" classname={quoteattr(group.split('.')[-1])}>")
+        group = group.split(".")[-1]
+        lines.append(f'    <testcase name={quoteattr(case)} result="{result}" classname={quoteattr(group)}>')
         if verdict == "failed":
             lines.append('      <failure message="see its output"/>')
         if verdict == "skipped":

@@ -34,7 +34,8 @@ STYLE = {
     "ytick.labelsize": 7.5, "axes.spines.top": False, "axes.spines.right": False, "axes.linewidth": 0.7,
     "axes.grid": True, "axes.axisbelow": True, "grid.color": GRID, "grid.alpha": 0.35, "grid.linewidth": 0.5,
     "text.color": INK, "axes.labelcolor": INK, "axes.edgecolor": INK, "xtick.color": INK, "ytick.color": INK,
-    "lines.linewidth": 1.4, "lines.markersize": 3.6, "lines.markeredgewidth": 0.9, "lines.solid_capstyle": "round", "savefig.dpi": 220, "pdf.fonttype": 42, "ps.fonttype": 42,
+    "lines.linewidth": 1.4, "lines.markersize": 3.6, "lines.markeredgewidth": 0.9, "lines.solid_capstyle": "round",
+    "savefig.dpi": 220, "pdf.fonttype": 42, "ps.fonttype": 42,
     "legend.frameon": False, "legend.handlelength": 3.2,
 }
 PANEL_HEIGHT = 2.3  # inches
@@ -193,11 +194,16 @@ def save(figure, path):
     plt.close(figure)
 
 
+def page_style(salt):
+    """Text as text, not as shapes."""
+    return {**STYLE, "svg.fonttype": "none", "svg.hashsalt": salt}
+
+
 def svg_panel(name, curves, axis, last):
     """A panel alone as an <svg> for a page: no ids that another one on it could have, text in the page's own font and
     colour, the groups' colours as the page's --group-N."""
     salt = f"convoy-{name}"
-    with plt.rc_context({**STYLE, "svg.fonttype": "none", "svg.hashsalt": salt}):
+    with plt.rc_context(page_style(salt)):
         figure, axes = plt.subplots(layout="constrained", figsize=(4.2, 2.7))
         draw_panel(axes, name, curves, axis, last)
         return inline(figure, salt)
@@ -205,7 +211,7 @@ def svg_panel(name, curves, axis, last):
 
 def svg_key(handle, salt):
     """A legend's handle as a small <svg>."""
-    with plt.rc_context({**STYLE, "svg.fonttype": "none", "svg.hashsalt": salt}):
+    with plt.rc_context(page_style(salt)):
         figure = plt.figure(figsize=(0.5, 0.16))
         axes = figure.add_axes((0, 0, 1, 1), frameon=False)
         axes.set(xlim=(0, 1), ylim=(0, 1), xticks=[], yticks=[])
@@ -220,6 +226,7 @@ def svg_key(handle, salt):
 
 
 def inline(figure, salt):
+    """The figure as an <svg>; no other on the page with another salt has the same ids."""
     text = io.StringIO()
     nothing = dict.fromkeys(("Creator", "Date", "Format", "Type"))
     figure.savefig(text, format="svg", transparent=True, metadata=nothing)

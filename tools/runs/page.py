@@ -7,7 +7,9 @@ from runs import drawing
 from runs.columns import is_of_target, table_of
 from runs.formats import cells
 from runs.groups import differences, of_distinct_settings, text_of
+from runs.messages import count
 from runs.warnings import warnings
+
 
 def colours(names):
     return " ".join(f"--group-{number}: {colour};" for number, colour in enumerate(names))
@@ -91,7 +93,7 @@ def page(groups, found, axis, title, target=None, baseline=None):
 def heading(title, groups, runs):
     data = sorted({run.summary["data"] for run in runs if run.summary.get("data")})
     models = sorted({run.summary["model"] for run in runs if run.summary.get("model")})
-    text = f"{len(runs)} run{'s' if len(runs) > 1 else ''} of {len(groups)} configuration{'s' if len(groups) > 1 else ''}"
+    text = f"{count(len(runs), 'run')} of {count(len(groups), 'configuration')}"
     return (f"<h1>{escape(title)}</h1>\n"
             f'<p class="soft">{escape(", ".join([text, *("network " + name for name in models), *data]))}</p>')
 

@@ -25,7 +25,8 @@ def dirty(runs):
 def synthetic(runs):
     found = [run for run in runs if run.summary.get("data") == "SYNTHETIC"]
     if found:
-        yield f"{count(len(found), 'run')} ({names(found)}) trained on SYNTHETIC pictures: the accuracies say nothing about real ones"
+        yield (f"{count(len(found), 'run')} ({names(found)}) trained on SYNTHETIC pictures: the accuracies say nothing about "
+               "real ones")
 
 
 def mixed(groups):
