@@ -156,7 +156,7 @@ class Groups(WithFolder):
         make_run(self.folder / "b", average="epoch")
         self.assertEqual(len(self.groups()), 2)
         for label in self.groups():
-            self.assertLessEqual(len(label), 70)
+            self.assertLessEqual(len(label), 80)
             self.assertNotIn("threads", label)
 
     def test_runs_with_nothing_to_tell_them_apart_but_their_place_bear_that(self):

@@ -6,7 +6,7 @@ import statistics
 NOT_COMPARED = ("seed", "out")
 # Settings that seldom are what a reader wants to be told of.
 SAID_LAST = ("threads", "log-every", "log-ranks", "evaluate-every", "timeout", "startup-timeout", "data checksum")
-LONGEST_LABEL = 70
+LONGEST_LABEL = 80
 
 
 def deviation(values):

@@ -40,6 +40,7 @@ th, td { padding: 0.25rem 0.7rem; text-align: left; vertical-align: top; border-
 th { font-weight: 600; }
 thead th { vertical-align: bottom; }
 tbody th { white-space: nowrap; }
+td:first-child { min-width: 8rem; }
 td.figure, th.figure { text-align: right; white-space: nowrap; }
 th.figure { white-space: normal; }
 .differs { background: var(--mark); }
