@@ -34,10 +34,12 @@ EXEMPT = {
     "packed/tools/gpu_acceptance": "it needs what --pack makes",
     "cpack": "it needs what --pack makes",
 }
+LACK = cases.lack_of("matplotlib", "3.7") or cases.lack_of("tensorboard", "2.8")
 # What a block names that this machine may lack: (text, whether it is there, what is missing).
 NEEDS = (
     ("/usr/share/datasets/fashion-mnist", FASHION.is_dir(), f"{FASHION} (the package dataset-fashion-mnist) is not here"),
     ("data/cifar-10-batches-bin", CIFAR.is_dir(), "CONVOY_TEST_DATA names no folder with cifar-10-batches-bin"),
+    ("tools/plot", LACK is None, LACK),
     ("mpirun ", shutil.which("mpirun"), "no mpirun on the PATH"),
     ("--precision bf16", "avx512_bf16" in Path("/proc/cpuinfo").read_text(), "this processor has no AVX-512 BF16"),
 )
