@@ -10,8 +10,9 @@ import unittest
 from pathlib import Path
 
 TOOLS = Path(__file__).resolve().parent.parent / "tools"
-sys.path[:0] = [str(TOOLS), str(TOOLS / "acceptance")]
+sys.path[:0] = [str(TOOLS), str(TOOLS / "acceptance"), str(TOOLS.parent / "tests" / "support")]
 sys.dont_write_bytecode = True
+import cases  # noqa: E402
 import cuda_libraries  # noqa: E402
 import elf_file  # noqa: E402
 import glibc_versions  # noqa: E402
@@ -225,4 +226,4 @@ class WholeRun(unittest.TestCase):
 
 
 if __name__ == "__main__":
-    unittest.main()
+    cases.main()
