@@ -7,6 +7,7 @@
 #include <memory>
 #include <utility>
 
+#include "train/checkpoint/resume.hpp"
 #include "train/run_options.hpp"
 
 namespace convoy {
@@ -93,5 +94,7 @@ void ConfigOptions::add(CLI::App& app, std::string_view option_name) {
 }
 
 RunConfig ConfigOptions::resolve() const { return resolve_config(recipe_, settings_); }
+
+RunConfig ConfigOptions::resolve_resuming() const { return convoy::resolve_resuming(recipe_, settings_); }
 
 }  // namespace convoy

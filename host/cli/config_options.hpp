@@ -21,6 +21,7 @@ class ConfigOptions {
   ConfigOptions& operator=(const ConfigOptions&) = delete;
 
   RunConfig resolve() const;
+  RunConfig resolve_resuming() const;  // of a run that --resume may go on with
   // What stood on the command line, for commands whose other settings come from elsewhere.
   const std::vector<Setting>& settings() const { return settings_; }
 

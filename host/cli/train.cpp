@@ -13,6 +13,7 @@
 #include "convoy/error.hpp"
 #include "io/progress.hpp"
 #include "io/stop_signals.hpp"
+#include "train/checkpoint/resume.hpp"
 #include "train/devices.hpp"
 #include "train/run_context.hpp"
 #include "train/worker_threads.hpp"
@@ -36,9 +37,13 @@ RunResults train_on_threads(int count, const RunConfig& config, const CommandCon
 }
 
 int run(const ConfigOptions& options, const CommandContext& command) {
-  RunConfig config = options.resolve();
-  config.data = data_or_found(config.data);
+  RunConfig config = options.resolve_resuming();
   const std::optional<Launch> launch = find_launch();
+  if (const std::optional<std::string> line = finished_line(config)) {
+    if (launched_process() == 0) fmt::print("{}\n", *line);
+    return static_cast<int>(ExitCode::done);
+  }
+  config.data = data_or_found(config.data);
   if (launch && config.gpus_per_process != 1) {
     fail_usage("--gpus-per-process is for a process that {} did not start: let it start a process for every GPU",
                launch->launcher);

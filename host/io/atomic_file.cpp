@@ -73,9 +73,12 @@ void write_file_atomically(const std::filesystem::path& path, std::span<const st
     CONVOY_CHECK(::fsync(file.get()) == 0, "{}: cannot be written: {}", path.string(), std::strerror(errno));
     temporary.rename_to(path);
   }
-  // Some file systems cannot sync a folder; the file itself is safe then all the same.
-  const File opened_folder(folder, O_RDONLY | O_DIRECTORY);
-  if (opened_folder.get() >= 0) ::fsync(opened_folder.get());
+  sync_folder(folder);
+}
+
+void sync_folder(const std::filesystem::path& folder) noexcept {
+  const File opened(folder, O_RDONLY | O_DIRECTORY);
+  if (opened.get() >= 0) ::fsync(opened.get());
 }
 
 void write_file_atomically(const std::filesystem::path& path, std::string_view text) {

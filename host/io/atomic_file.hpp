@@ -13,6 +13,9 @@ namespace convoy {
 void write_file_atomically(const std::filesystem::path& path, std::span<const std::span<const std::byte>> pieces);
 void write_file_atomically(const std::filesystem::path& path, std::string_view text);
 
+// Makes the names in a folder last, where its file system can: the files themselves are safe all the same.
+void sync_folder(const std::filesystem::path& folder) noexcept;
+
 // The whole file. Throws Error where it cannot be read or is larger than `limit` bytes.
 std::vector<std::byte> read_file(const std::filesystem::path& path, std::size_t limit);
 

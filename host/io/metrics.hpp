@@ -55,11 +55,22 @@ struct RunResults {
   double startup_seconds = 0;     // from the start of the process to the first step
   double train_seconds = 0;       // steps alone
   double evaluation_seconds = 0;  // all evaluations
+  double checkpoint_seconds = 0;  // of train_seconds, how long training stood still for checkpoints
+  int checkpoints = 0;            // begun
   double images_per_second = 0;   // of train_seconds
   std::uint64_t peak_device_bytes = 0;
   CommunicationResults communication;
   // ||w_r - mean|| / ||mean||, root mean square over the ranks r, before the last average of weights.
   std::optional<double> weight_distance;
+};
+
+// Of a run that goes on from a checkpoint: what earlier processes did.
+struct EarlierWork {
+  std::int64_t step = 0;
+  int epochs_done = 0;
+  std::int64_t images_seen = 0;
+  double seconds = 0;   // of all of them
+  std::string started;  // UTC, the first of them
 };
 
 // What is known before the first step.

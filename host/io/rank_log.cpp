@@ -12,11 +12,14 @@
 namespace convoy {
 
 RankLog::RankLog(const std::filesystem::path& run, int rank, int world_size, const std::string& device,
-                 const ProcessClock& clock)
-    : path_(run / "ranks" / fmt::format("{}.jsonl", rank)), clock_(clock) {
+                 const RunRecorder& recorder, const std::optional<RunPosition>& resumed)
+    : path_(run / "ranks" / fmt::format("{}.jsonl", rank)), recorder_(recorder) {
   std::error_code ignored;  // opening the file says what is wrong
   std::filesystem::create_directories(path_.parent_path(), ignored);
-  file_.open(path_);
+  if (resumed) cut_rows_back(path_, *resumed);
+  const bool goes_on = resumed && std::filesystem::exists(path_, ignored);
+  file_.open(path_, goes_on ? std::ios::app : std::ios::out);
+  if (goes_on) return;
   const nlohmann::ordered_json first = {
       {"kind", "rank"}, {"rank", rank}, {"world_size", world_size}, {"host", host_name()}, {"device", device}};
   write(first.dump());
@@ -26,7 +29,7 @@ void RankLog::append(const char* kind, const RankMetrics& row) {
   nlohmann::ordered_json json = {{"kind", kind},
                                  {"step", row.step},
                                  {"epoch", row.epoch},
-                                 {"elapsed_seconds", clock_.seconds()},
+                                 {"elapsed_seconds", recorder_.seconds()},
                                  {"train_seconds", row.train_seconds},
                                  {"wait_seconds", row.wait_seconds},
                                  {"images", row.images}};

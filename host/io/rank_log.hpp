@@ -8,7 +8,8 @@
 #include <optional>
 #include <string>
 
-#include "io/process_clock.hpp"
+#include "io/metrics_rows.hpp"
+#include "io/run_recorder.hpp"
 
 namespace convoy {
 
@@ -25,8 +26,9 @@ struct RankMetrics {
 class RankLog {
  public:
   // Makes RUN/ranks, on a host that does not see the first one's folder too. Throws Error where it cannot be written.
+  // `resumed`: where the run goes on from; what is there stays up to that.
   RankLog(const std::filesystem::path& run, int rank, int world_size, const std::string& device,
-          const ProcessClock& clock);
+          const RunRecorder& recorder, const std::optional<RunPosition>& resumed);
 
   void step(const RankMetrics& row) { append("step", row); }
   void epoch(const RankMetrics& row) { append("epoch", row); }
@@ -36,7 +38,7 @@ class RankLog {
   void write(const std::string& line);
 
   std::filesystem::path path_;
-  const ProcessClock& clock_;
+  const RunRecorder& recorder_;  // whose clock counts
   std::ofstream file_;
 };
 

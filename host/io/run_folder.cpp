@@ -143,11 +143,27 @@ RunFolder RunFolder::create(const fs::path& given) {
     if (is_there) run.moved_to_ = move_aside(run.path_);
     ::close(std::exchange(run.lock_, -1));
   }
-  const std::string text = self();
-  if (::ftruncate(run.lock_, 0) == 0 && ::pwrite(run.lock_, text.data(), text.size(), 0) < 0) {
-    fail("{}: cannot be written: {}", (run.path_ / kLockName).string(), std::strerror(errno));
-  }
+  run.sign_lock();
   return run;
+}
+
+RunFolder RunFolder::reopen(const fs::path& given) {
+  RunFolder run;
+  run.path_ = given.lexically_normal();
+  if (run.path_.filename().empty()) run.path_ = run.path_.parent_path();
+  std::string holder;
+  run.lock_ = try_lock(run.path_, holder);
+  if (run.lock_ == kHeld) fail_alive(run.path_, holder);
+  CONVOY_CHECK(run.lock_ != kVanished, "{}: the run there has vanished", run.path_.string());
+  run.sign_lock();
+  return run;
+}
+
+void RunFolder::sign_lock() const {
+  const std::string text = self();
+  if (::ftruncate(lock_, 0) == 0 && ::pwrite(lock_, text.data(), text.size(), 0) < 0) {
+    fail("{}: cannot be written: {}", (path_ / kLockName).string(), std::strerror(errno));
+  }
 }
 
 RunFolder::RunFolder(RunFolder&& other) noexcept

@@ -1,5 +1,5 @@
 // A run is a folder: metrics.jsonl, summary.json, recipe.toml, weights.safetensors. It is locked while its run lives;
-// an existing run is moved aside, never mixed with a new one.
+// an existing run is moved aside, never mixed with a new one, or reopened by who goes on with it.
 #pragma once
 
 #include <filesystem>
@@ -21,6 +21,8 @@ class RunFolder {
   // Makes the folder. A run already there is renamed to PATH.1, PATH.2, ...; `moved_to` says where. Throws where the
   // run there is alive, or where the folder holds something that is no run.
   static RunFolder create(const std::filesystem::path& path);
+  // A run that is there, to go on with it. Throws where it is alive.
+  static RunFolder reopen(const std::filesystem::path& path);
   RunFolder(RunFolder&& other) noexcept;
   RunFolder& operator=(RunFolder&& other) noexcept;
   ~RunFolder();
@@ -34,6 +36,7 @@ class RunFolder {
 
  private:
   RunFolder() = default;
+  void sign_lock() const;
   std::filesystem::path path_;
   std::optional<std::filesystem::path> moved_to_;
   int lock_ = -1;

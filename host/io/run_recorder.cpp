@@ -72,6 +72,10 @@ void put_times(Json& summary, const RunResults& results, double seconds) {
   summary["startup_seconds"] = results.startup_seconds;
   summary["train_seconds"] = results.train_seconds;
   summary["evaluation_seconds"] = results.evaluation_seconds;
+  if (results.checkpoints > 0) {
+    summary["checkpoint_seconds"] = results.checkpoint_seconds;
+    summary["checkpoints"] = results.checkpoints;
+  }
   summary["images_per_second"] = results.images_per_second;
   summary["peak_host_bytes"] = peak_host_bytes();
   summary["peak_device_bytes"] = results.peak_device_bytes;
@@ -131,6 +135,14 @@ void RunRecorder::start(const RunFacts& facts, const std::string& recipe_toml, c
   progress_.begin(plan);
 }
 
+void RunRecorder::go_on_after(const EarlierWork& earlier) {
+  started_ = earlier.started;
+  seconds_before_ = earlier.seconds;
+  resumed_at_ = results_.steps = earlier.step;
+  results_.epochs = earlier.epochs_done;
+  results_.images_seen = earlier.images_seen;
+}
+
 void RunRecorder::note(std::string_view line) {
   if (folder_) progress_.line(line);
 }
@@ -141,13 +153,13 @@ void RunRecorder::tick(std::int64_t images_seen) {
 
 void RunRecorder::step(const StepMetrics& row) {
   if (!folder_) return;
-  folder_->append_line("metrics.jsonl", dump(to_json(row, clock_.seconds())));
+  folder_->append_line("metrics.jsonl", dump(to_json(row, seconds())));
   progress_.step(row);
 }
 
 void RunRecorder::epoch(const EpochMetrics& row) {
   if (!folder_) return;
-  folder_->append_line("metrics.jsonl", dump(to_json(row, clock_.seconds())));
+  folder_->append_line("metrics.jsonl", dump(to_json(row, seconds())));
   progress_.epoch(row);
 }
 
@@ -160,7 +172,7 @@ void RunRecorder::end(const std::string& state, const std::string& reason, const
   results_ = results;
   write_summary(state, reason);
   progress_.end();
-  progress_.line(final_table(facts_, results_, clock_.seconds(), folder_->path().string()));
+  progress_.line(final_table(facts_, results_, seconds(), folder_->path().string()));
 }
 
 void RunRecorder::fail(const std::string& reason) noexcept {
@@ -178,12 +190,13 @@ void RunRecorder::write_summary(const std::string& state, const std::string& rea
   summary["state"] = state;
   if (!reason.empty()) summary["reason"] = reason;
   put_results(summary, results_);
-  put_times(summary, results_, clock_.seconds());
+  put_times(summary, results_, seconds());
   put_communication(summary, results_);
   put_facts(summary, facts_);
   summary["host"] = host_name();
   if (const std::optional<std::string> job = job_id()) summary["job_id"] = *job;
   summary["started"] = started_;
+  put(summary, "resumed_at_step", resumed_at_);
   summary["command_line"] = command_line_;
   put_build(summary, facts_);
   summary["configuration"] = configuration_json_.empty() ? Json::object() : Json::parse(configuration_json_);

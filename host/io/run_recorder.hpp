@@ -25,6 +25,8 @@ class RunRecorder {
   // `state` running. `configuration` is the same as a JSON object for summary.json.
   void start(const RunFacts& facts, const std::string& recipe_toml, const std::string& configuration_json,
              const ProgressPlan& plan);
+  // Before start: times go on, and so do the counts until the first row.
+  void go_on_after(const EarlierWork& earlier);
 
   void note(std::string_view line);        // a line for the user; also the run's first lines
   void tick(std::int64_t images_seen);     // after every step; redraws the bar at most ten times a second
@@ -36,6 +38,9 @@ class RunRecorder {
 
   const RunFolder* folder() const { return folder_ ? &*folder_ : nullptr; }
   const ProcessClock& clock() const { return clock_; }
+  double seconds() const { return seconds_before_ + clock_.seconds(); }  // of all processes that worked on the run
+  double seconds_before() const { return seconds_before_; }              // of earlier ones
+  const std::string& started() const { return started_; }
 
  private:
   void end(const std::string& state, const std::string& reason, const RunResults& results);
@@ -46,6 +51,8 @@ class RunRecorder {
   const ProcessClock& clock_;
   Progress& progress_;
   std::string started_;  // UTC
+  double seconds_before_ = 0;
+  std::optional<std::int64_t> resumed_at_;  // step
   RunFacts facts_;
   RunResults results_;
   std::string configuration_json_;

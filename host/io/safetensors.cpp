@@ -8,6 +8,7 @@
 #include <optional>
 #include <set>
 
+#include "convoy/checksum.hpp"
 #include "convoy/error.hpp"
 #include "io/atomic_file.hpp"
 
@@ -204,8 +205,8 @@ TensorView view_of(std::string name, std::vector<std::int64_t> shape, std::span<
   return make_view(std::move(name), TensorType::i64, std::move(shape), values);
 }
 
-void write_safetensors(const std::filesystem::path& path, std::span<const TensorView> tensors,
-                       const TensorMetadata& metadata) {
+WrittenFile write_safetensors(const std::filesystem::path& path, std::span<const TensorView> tensors,
+                              const TensorMetadata& metadata) {
   const std::string header = header_of(tensors, metadata, path.string());
   const std::uint64_t header_bytes = header.size();
   std::vector<std::span<const std::byte>> pieces;
@@ -213,6 +214,14 @@ void write_safetensors(const std::filesystem::path& path, std::span<const Tensor
   pieces.push_back(std::as_bytes(std::span(header)));
   for (const TensorView& tensor : tensors) pieces.push_back(tensor.bytes);
   write_file_atomically(path, pieces);
+  WrittenFile written;
+  RunningChecksum running;
+  for (const std::span<const std::byte> piece : pieces) {
+    written.bytes += piece.size();
+    running.add(piece.data(), piece.size());
+  }
+  written.checksum = running.value();
+  return written;
 }
 
 SafetensorsFile SafetensorsFile::open(const std::filesystem::path& path) {

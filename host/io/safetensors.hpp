@@ -29,8 +29,13 @@ TensorView view_of(std::string name, std::vector<std::int64_t> shape, std::span<
 
 using TensorMetadata = std::map<std::string, std::string>;
 
+// What was written: the file's size, and its checksum as include/convoy/checksum.hpp defines it.
+struct WrittenFile {
+  std::uint64_t bytes = 0, checksum = 0;
+};
+
 // Atomic; tensors in the order given. Throws where two have one name or a shape does not fit the bytes.
-void write_safetensors(const std::filesystem::path& path, std::span<const TensorView> tensors,
+WrittenFile write_safetensors(const std::filesystem::path& path, std::span<const TensorView> tensors,
                        const TensorMetadata& metadata = {});
 
 // A file read whole; owns its bytes.
@@ -41,6 +46,7 @@ class SafetensorsFile {
   static SafetensorsFile parse(std::vector<std::byte> bytes, const std::string& origin);
 
   const std::string& origin() const { return origin_; }
+  std::span<const std::byte> bytes() const { return bytes_; }          // of the whole file
   const std::vector<TensorView>& tensors() const { return tensors_; }  // in the order of their offsets
   const TensorMetadata& metadata() const { return metadata_; }
   const TensorView* find(std::string_view tensor_name) const;  // null where there is none

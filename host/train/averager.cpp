@@ -4,11 +4,19 @@
 #include <algorithm>
 #include <cmath>
 #include <span>
+#include <utility>
 
 #include "convoy/error.hpp"
 
 namespace convoy {
 namespace {
+
+void add(CommunicationCost& to, const CommunicationCost& more) {
+  to.collectives += more.collectives;
+  to.bytes += more.bytes;
+  to.seconds += more.seconds;
+  to.exposed_seconds += more.exposed_seconds;
+}
 
 float* weights_of(LocalRank& rank) { return rank.weights.data(); }
 float* weights_with_moments_of(LocalRank& rank) { return rank.weights.with_moments().data; }
@@ -48,7 +56,11 @@ struct Averager::Late {
   std::vector<Arena> sent;  // of every local rank
   Arena mean;
   Pending pending;
-  bool is_under_way = false;
+  bool is_under_way = false, is_joined = false;
+
+  void join(Communicator& workers) {
+    if (!std::exchange(is_joined, true)) workers.join(pending);
+  }
 };
 
 Averager::Averager(Backend& backend, Communicator& communicator, const RunConfig& config,
@@ -213,13 +225,14 @@ void Averager::start_late_average() {
   }
   late_->pending = world_.workers->average({late_->mean.floats(), count});
   late_->is_under_way = true;
+  late_->is_joined = false;
 }
 
 void Averager::finish_late_average() {
   if (!late_ || !late_->is_under_way) return;
   late_->is_under_way = false;
   const std::size_t count = layout_.communicated_elements;
-  world_.workers->join(late_->pending);
+  late_->join(*world_.workers);
   backend_.scale(late_->mean.floats(), 1.0F / static_cast<float>(world_.size), count);
   for (std::size_t r = 0; r < ranks_.size(); ++r) {
     float* change = late_->sent[r].floats();
@@ -249,6 +262,7 @@ void Averager::touch_all() {
 }
 
 Weights& Averager::averaged() {
+  if (late_ && late_->is_under_way) late_->join(*world_.workers);  // collectives are joined in their order
   const std::size_t count = layout_.communicated_elements;
   const auto source = [this](std::size_t r) {
     return moving_averages_.empty() ? ranks_[r]->weights.data() : moving_averages_[r].floats();
@@ -262,14 +276,57 @@ Weights& Averager::averaged() {
 }
 
 CommunicationCost Averager::cost() const {
-  CommunicationCost cost = world_.workers->cost();
-  if (nodes_.empty()) return cost;
-  const CommunicationCost inside = nodes_.front().workers->cost();  // a worker's nodes share one
-  cost.collectives += inside.collectives;
-  cost.bytes += inside.bytes;
-  cost.seconds += inside.seconds;
-  cost.exposed_seconds += inside.exposed_seconds;
+  CommunicationCost cost = cost_before_;
+  add(cost, world_.workers->cost());
+  if (!nodes_.empty()) add(cost, nodes_.front().workers->cost());  // a worker's nodes share one
   return cost;
+}
+
+void Averager::visit_state(TrainingState& state) {
+  // Ranks that exchange gradients make the same update of the same weights; each has statistics of its own.
+  const bool are_equal = policy_.text() == "step" && config_.start == WeightStart::common;
+  for (std::size_t r = 0; r < ranks_.size(); ++r) {
+    StateVisitor& own = *state.ranks[r];
+    ranks_[r]->weights.visit_trained(are_equal ? state.same_on_all(r) : own);
+    ranks_[r]->weights.visit_statistics(own);
+    ranks_[r]->step.visit_state(own);
+    if (!moving_averages_.empty()) {
+      own.device("moving_average", moving_averages_[r].floats(), layout_.communicated_elements);
+    }
+  }
+  state.shared->value("average.since", since_average_);
+  state.shared->value("average.since_node", since_node_average_);
+  state.shared->value("average.distance", distance_);
+  outer_.visit_state(*state.shared);
+  if (state.has_other_ranks) outer_.start_from(ranks_.front()->weights.data());
+  visit_late_average(state);
+  visit_cost(*state.shared);
+}
+
+void Averager::visit_late_average(TrainingState& state) {
+  bool is_under_way = late_ && late_->is_under_way;
+  state.shared->value("late.is_under_way", is_under_way);
+  // The mean over other ranks is what it would have brought them to.
+  if (!is_under_way || state.has_other_ranks) return;
+  CONVOY_CHECK(late_ != nullptr, "an average under way, but no --average-delay");
+  if (late_->is_under_way) late_->join(*world_.workers);
+  late_->is_under_way = late_->is_joined = true;
+  const std::size_t count = layout_.communicated_elements;
+  for (std::size_t r = 0; r < ranks_.size(); ++r) state.ranks[r]->device("late.sent", late_->sent[r].floats(), count);
+  state.shared->device("late.sum", late_->mean.floats(), count);
+}
+
+void Averager::visit_cost(StateVisitor& state) {
+  CommunicationCost total = cost();
+  const CommunicationCost own = total;
+  state.value("cost.collectives", total.collectives);
+  state.value("cost.bytes", total.bytes);
+  state.value("cost.seconds", total.seconds);
+  state.value("cost.exposed_seconds", total.exposed_seconds);
+  cost_before_.collectives += total.collectives - own.collectives;
+  cost_before_.bytes += total.bytes - own.bytes;
+  cost_before_.seconds += total.seconds - own.seconds;
+  cost_before_.exposed_seconds += total.exposed_seconds - own.exposed_seconds;
 }
 
 }  // namespace convoy

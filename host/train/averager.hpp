@@ -11,6 +11,7 @@
 #include "convoy/communicator.hpp"
 #include "train/averaging_policy.hpp"
 #include "train/bucketed_average.hpp"
+#include "train/checkpoint/state_visitor.hpp"
 #include "train/local_rank.hpp"
 #include "train/outer_optimizer.hpp"
 #include "train/rank_group.hpp"
@@ -40,7 +41,10 @@ class Averager {
   // ||w_r - mean|| / ||mean||, root mean square over the ranks, before the last average of weights over the world.
   std::optional<double> distance() const { return distance_; }
 
-  CommunicationCost cost() const;
+  CommunicationCost cost() const;  // of earlier processes of the run too
+
+  // With the ranks' weights. All workers call it after the same step, for it waits for an average under way.
+  void visit_state(TrainingState& state);
 
  private:
   struct Late;  // an average under way
@@ -55,6 +59,8 @@ class Averager {
   void finish_late_average();
   void update_moving_averages(std::int64_t step);
   void touch_all();
+  void visit_late_average(TrainingState& state);
+  void visit_cost(StateVisitor& state);
   PolicyStep policy_step(std::int64_t step, std::int64_t since_average) const;
 
   Backend& backend_;
@@ -74,6 +80,7 @@ class Averager {
   std::optional<double> distance_;
   std::vector<double> squares_;  // ||w_r||^2 of every rank of the world
   Weights averaged_;
+  CommunicationCost cost_before_;  // of earlier processes
   std::vector<Attachment> attachments_;  // the last member: they end before what they hold on to
 };
 

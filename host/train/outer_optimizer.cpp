@@ -24,7 +24,18 @@ OuterOptimizer::OuterOptimizer(Backend& backend, const AveragingSettings& settin
   if (kind_ == OuterKind::average) return;
   iterate_ = backend.allocate(count * sizeof(float), "outer iterate");
   velocity_ = backend.allocate(count * sizeof(float), "outer momentum");
-  backend.copy(iterate_.data(), first, count * sizeof(float));
+  start_from(first);
+}
+
+void OuterOptimizer::start_from(const float* first) {
+  if (kind_ != OuterKind::average) backend_.copy(iterate_.data(), first, count_ * sizeof(float));
+}
+
+void OuterOptimizer::visit_state(StateVisitor& state) {
+  if (kind_ == OuterKind::average) return;
+  state.device("outer.iterate", iterate_.floats(), count_);
+  state.device("outer.velocity", velocity_.floats(), count_);
+  state.value("outer.last_inner_rate", last_inner_rate_);
 }
 
 void OuterOptimizer::step(float* average, double learning_rate) {

@@ -5,6 +5,7 @@
 #include <cstddef>
 
 #include "convoy/backend.hpp"
+#include "train/checkpoint/state_visitor.hpp"
 #include "train/run_config.hpp"
 
 namespace convoy {
@@ -19,6 +20,9 @@ class OuterOptimizer {
 
   // The average over the ranks becomes where they go on from. `learning_rate`: the inner optimizer's, of this step.
   void step(float* average, double learning_rate);
+
+  void visit_state(StateVisitor& state);
+  void start_from(const float* first);  // as the constructor; the momentum stays
 
  private:
   Backend& backend_;

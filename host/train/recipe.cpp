@@ -131,7 +131,7 @@ std::string to_toml(const RunConfig& config) {
   OptionGroup group = OptionGroup::advanced;
   for (const RunOption& row : run_options()) {
     const std::string value = row.get(config);
-    if (row.name == "out" || value.empty()) continue;
+    if (row.name == "out" || row.name == "resume" || value.empty()) continue;
     if (row.group != group) result += fmt::format("\n# {}\n", name(row.group));
     group = row.group;
     result += fmt::format("{} = {}\n", row.name, as_toml(row.kind, value));

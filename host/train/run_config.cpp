@@ -93,16 +93,19 @@ GroupSettings RunConfig::group(const std::string& group_name) const {
 
 RunConfig resolve_config(const std::string& recipe, const std::vector<Setting>& command_line) {
   RunConfig config = recipe.empty() ? RunConfig{} : read_recipe(recipe);
-  for (const Setting& setting : command_line) {
-    if (setting.option == "group") {
-      set_group_from_command_line(config, setting.value);
-    } else {
-      set_option(config, setting.option, setting.value, "--", std::string(kCommandLine));
-    }
-  }
+  for (const Setting& setting : command_line) apply_setting(config, setting);
   make_paths_absolute(config, {});
   check_config(config);
   return config;
+}
+
+void apply_setting(RunConfig& config, const Setting& setting) {
+  if (setting.option == "group") {
+    set_group_from_command_line(config, setting.value);
+    return;
+  }
+  set_option(config, setting.option, setting.value, "--", std::string(kCommandLine));
+  make_paths_absolute(config, {});
 }
 
 void check_config(const RunConfig& config) {

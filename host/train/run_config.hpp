@@ -118,6 +118,9 @@ struct RunConfig {
 
   double timeout = 60, startup_timeout = 600;  // seconds that a rank may stand still; 0: for ever
   std::string out;                             // empty: runs/NAME-DATE-TIME[-JOBID]
+  std::string resume;                          // auto, a checkpoint, or a run; empty: start afresh
+  std::string checkpoint_every = "0";          // see CheckpointInterval
+  int keep_checkpoints = 2;
   int evaluate_every = 1;                      // epochs; 0: at the end only
   int evaluation_batch = 1000;                 // images
   int log_every = 100;                         // steps between rows of metrics.jsonl; 0: none
@@ -140,10 +143,14 @@ struct Setting {
 // options with the nearest known one, wrong values, contradictions; a recipe's faults with file and line.
 RunConfig resolve_config(const std::string& recipe, const std::vector<Setting>& command_line);
 
+// One of those options over what `config` has; nothing that two options together contradict is checked.
+void apply_setting(RunConfig& config, const Setting& setting);
+
 // A recipe's text alone; `file` is for messages. Checks what resolve_config checks.
 RunConfig parse_recipe(std::string_view text, const std::string& file);
 
-// The resolved configuration as a recipe: parse_recipe gives the same configuration back. `out` is left out.
+// The resolved configuration as a recipe: parse_recipe gives the same configuration back. `out` and
+// `resume` are left out.
 std::string to_toml(const RunConfig&);
 
 // The same for summary.json: a JSON object, groups nested.

@@ -3,15 +3,48 @@
 
 #include <fmt/format.h>
 
-namespace convoy {
+#include <filesystem>
+#include <system_error>
 
-RunRecorder& RunContext::open(const RunConfig& config, const RunFacts& facts, const ProgressPlan& plan) {
+#include "train/checkpoint/checkpoint_folder.hpp"
+
+namespace convoy {
+namespace {
+
+constexpr const char* kMetricsName = "metrics.jsonl";
+
+EarlierWork earlier_work(const Manifest& manifest) {
+  return {.step = manifest.step,
+          .epochs_done = manifest.epochs_done,
+          .images_seen = manifest.images_seen,
+          .seconds = manifest.elapsed_seconds,
+          .started = manifest.started};
+}
+
+}  // namespace
+
+
+RunFolder RunContext::open_folder(const RunConfig& config, const LoadedCheckpoint* resumed) {
+  const std::filesystem::path path = config.out.empty() ? default_run_path(config.name) : std::filesystem::path(config.out);
+  std::error_code ignored;
+  if (resumed != nullptr && std::filesystem::equivalent(path, resumed->run(), ignored)) return RunFolder::reopen(path);
+  RunFolder folder = RunFolder::create(path);
+  if (folder.moved_to()) note(fmt::format("the run in {} is now {}", path.string(), folder.moved_to()->string()));
+  const std::filesystem::path rows = resumed != nullptr ? resumed->run() / kMetricsName : "";
+  if (std::filesystem::exists(rows, ignored)) std::filesystem::copy_file(rows, folder.file(kMetricsName));
+  return folder;
+}
+
+RunRecorder& RunContext::open(const RunConfig& config, const RunFacts& facts, const ProgressPlan& plan,
+                              const LoadedCheckpoint* resumed) {
   std::optional<RunFolder> folder;
-  if (speaks_) folder = RunFolder::create(config.out.empty() ? default_run_path(config.name).string() : config.out);
-  if (folder && folder->moved_to()) {
-    note(fmt::format("the run in {} is now {}", folder->path().string(), folder->moved_to()->string()));
+  if (speaks_) folder = open_folder(config, resumed);
+  if (folder) {
+    CheckpointFolder(folder->path()).forget_after(resumed != nullptr ? resumed->manifest().step : 0);
+    if (resumed != nullptr) cut_rows_back(folder->file(kMetricsName), position_of(resumed->manifest()));
   }
   recorder_.emplace(std::move(folder), command_line_, clock_, progress_);
+  if (resumed != nullptr) recorder_->go_on_after(earlier_work(resumed->manifest()));
   recorder_->start(facts, to_toml(config), to_json(config), plan);
   return *recorder_;
 }

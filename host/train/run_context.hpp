@@ -10,6 +10,7 @@
 #include "io/process_clock.hpp"
 #include "io/progress.hpp"
 #include "io/run_recorder.hpp"
+#include "train/checkpoint/loaded_checkpoint.hpp"
 #include "train/run_config.hpp"
 #include "watchdog/progress.hpp"
 
@@ -28,7 +29,10 @@ class RunContext {
 
   // Makes and locks the folder (config.out or the default), moves an old run aside with a line, writes recipe.toml
   // and the running summary. Call once, with the resolved configuration, before the first step.
-  RunRecorder& open(const RunConfig& config, const RunFacts& facts, const ProgressPlan& plan);
+  // `resumed`: a run that goes on stays where it is, its rows cut back to the checkpoint; one that goes on in another
+  // folder (--resume PATH --out DIR) takes the rows along.
+  RunRecorder& open(const RunConfig& config, const RunFacts& facts, const ProgressPlan& plan,
+                    const LoadedCheckpoint* resumed = nullptr);
 
   // What this rank is doing, for whoever watches it; nobody does unless `watch_through` was called.
   RankProgress& rank_progress() { return *rank_progress_; }
@@ -38,6 +42,8 @@ class RunContext {
   void fail(const std::string& reason) noexcept;
 
  private:
+  RunFolder open_folder(const RunConfig& config, const LoadedCheckpoint* resumed);
+
   const ProcessClock& clock_;
   std::vector<std::string> command_line_;
   Progress& progress_;

@@ -12,6 +12,7 @@
 #include "data/shards.hpp"
 #include "io/did_you_mean.hpp"
 #include "train/averaging_policy.hpp"
+#include "train/checkpoint/checkpoint_interval.hpp"
 
 namespace convoy {
 namespace {
@@ -181,6 +182,11 @@ void set_average_node(RunConfig& config, std::string_view text) {
 }
 void set_shard(RunConfig& config, std::string_view text) { config.shard = Sharding::parse(text).text(); }
 
+void set_checkpoint_every(RunConfig& config, std::string_view text) {
+  CheckpointInterval::parse(text);
+  config.checkpoint_every = text;
+}
+
 void set_validation(RunConfig& config, std::string_view text) {
   double share = 0;
   parse(text, share);
@@ -205,7 +211,7 @@ constexpr double kMostSeed = 9223372036854775807.0;  // a recipe's integers are 
 
 // clang-format off
 constexpr RunOption kRunOptions[] = {
-  {"data", common, text, "PATH", "folder, archive or file with the images, or 'synthetic'; see convoy data --help", kFixed, RUN(&RunConfig::data)},
+  {"data", common, text, "PATH", "folder, archive or file with the images, or 'synthetic'; see convoy data --help", kMayChange, RUN(&RunConfig::data)},
   {"model", common, text, "NAME|FILE", "network: a name from 'convoy info --models', or a JSON file", kFixed, RUN(&RunConfig::model)},
   {"epochs", common, integer, "E", "passes over the training set", kMayChange, RUN(&RunConfig::epochs), 1, 1e6},
   {"batch", common, integer, "B", "images per step, over all ranks", kFixed, RUN(&RunConfig::batch), 1, 1 << 20},
@@ -216,6 +222,8 @@ constexpr RunOption kRunOptions[] = {
   {"seed", common, integer, "S", "of every random draw", kFixed, RUN(&RunConfig::seed), 0, kMostSeed},
   {"steps", common, integer, "N", "stop after N steps, the schedule stays; 0: all", kMayChange, RUN(&RunConfig::steps), 0, 1e15},
   {"out", common, text, "DIR", "the run's folder [runs/RECIPE-DATE-TIME]", kMayChange, RUN(&RunConfig::out)},
+  {"checkpoint-every", common, text, "STEPS|TIME", "save the state of the run every 500 steps, or every 90s, 5m, 2h; 0: only where a signal stops it", kMayChange, &set_checkpoint_every, &get<RunConfig, &RunConfig::checkpoint_every>},
+  {"resume", common, text, "auto|PATH", "go on from the last checkpoint in --out, or start there afresh (auto); or from this one", kMayChange, RUN(&RunConfig::resume)},
   {"threads", common, integer, "T", "processor threads; 0: every core allowed", kMayChange, RUN(&RunConfig::threads), 0, 4096},
 
   {"labels", OptionGroup::data, word, Words<LabelKind>::all, "which labels of CIFAR-100", kFixed, RUN(&RunConfig::labels)},
@@ -271,11 +279,12 @@ constexpr RunOption kRunOptions[] = {
   {"start", ranks, word, Words<WeightStart>::all, "first weights: the same for all ranks, or each rank's own", kFixed, RUN(&RunConfig::start)},
   {"local-accuracy", ranks, boolean, "", "test each rank's own weights before the last average; --average never and end always do", kMayChange, RUN(&RunConfig::local_accuracy)},
   {"gpus-per-process", ranks, text, "K|all", "GPUs of this host that one process trains on, each a rank: no MPI needed", kMayChange, &set_gpus_per_process, &get_gpus_per_process, 0, 1024},
-  {"virtual-ranks", ranks, integer, "N", "ranks that this process holds and steps in turn, to study averaging on one device", kFixed, RUN(&RunConfig::virtual_ranks), 1, 1024},
+  {"virtual-ranks", ranks, integer, "N", "ranks that this process holds and steps in turn, to study averaging on one device", kMayChange, RUN(&RunConfig::virtual_ranks), 1, 1024},
 
   {"evaluate-every", output, text, "E|end", "epochs between evaluations", kMayChange, &set_evaluate_every, &get_evaluate_every, 0, 1e6},
   {"log-every", output, integer, "K", "steps between rows of metrics.jsonl; 0: epochs only", kMayChange, RUN(&RunConfig::log_every), 0, kMost},
   {"log-ranks", output, boolean, "", "also ranks/N.jsonl: each rank's own loss, pace and waits, in rows as of metrics.jsonl", kMayChange, RUN(&RunConfig::log_ranks)},
+  {"keep-checkpoints", output, integer, "K", "how many of the last checkpoints stay, beside the best by --validation", kMayChange, RUN(&RunConfig::keep_checkpoints), 1, kMost},
 
   {"deterministic", advanced, boolean, "", "GPU: only algorithms that repeat to the bit", kMayChange, RUN(&RunConfig::deterministic)},
   {"autotune", advanced, boolean, "", "GPU: measure cuDNN's plans and keep the fastest in ~/.cache/convoy", kMayChange, RUN(&RunConfig::autotune)},

@@ -126,7 +126,7 @@ void TrainStep::forget_recordings() {
   }
 }
 
-void TrainStep::set_rows(const std::vector<StepRow>& rows) {
+void TrainStep::set_rows(const std::vector<StepRow>& rows, std::int64_t first) {
   const std::size_t bytes = rows.size() * sizeof(StepRow);
   if (bytes > rows_.bytes()) {
     backend_.wait();
@@ -135,8 +135,8 @@ void TrainStep::set_rows(const std::vector<StepRow>& rows) {
     forget_recordings();
   }
   backend_.upload(rows_.data(), rows.data(), bytes);
-  const std::int32_t first = 0;
-  backend_.upload(&static_cast<StepControl*>(control_.data())->cursor, &first, sizeof first);
+  const auto cursor = static_cast<std::int32_t>(first);
+  backend_.upload(&static_cast<StepControl*>(control_.data())->cursor, &cursor, sizeof cursor);
 }
 
 void TrainStep::enqueue_gradients(Prepared& prepared) {
@@ -259,6 +259,14 @@ LossSums TrainStep::take_sums() {
   backend_.download(&sums, &control->sums, sizeof sums);
   backend_.zero(&control->sums, sizeof sums);
   return sums;
+}
+
+void TrainStep::visit_state(StateVisitor& state) {
+  auto* control = static_cast<StepControl*>(control_.data());
+  LossSums sums;
+  backend_.download(&sums, &control->sums, sizeof sums);
+  state.value("step.sums", sums);
+  backend_.upload(&control->sums, &sums, sizeof sums);
 }
 
 const Program& TrainStep::program(const StepVariant& variant) const { return *prepared_.at(variant).program; }

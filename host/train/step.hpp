@@ -74,14 +74,16 @@ class TrainStep {
   // From now on gradients pass through `exchange`, which outlives the steps, on their way to the update.
   void exchange_gradients(GradientExchange& exchange, std::size_t least_bucket_bytes);
 
-  // The rows of the coming steps, in order. Each takes the data's next batch.
-  void set_rows(const std::vector<StepRow>& rows);
+  // The rows of an epoch's steps, in order, of which `first` is the next. Each takes the data's next batch.
+  void set_rows(const std::vector<StepRow>& rows, std::int64_t first = 0);
   void run(const StepVariant& variant);
   // The same in two halves: up to the gradients, their exchange included; then what the optimizer makes of them.
   void run_gradients(const StepVariant& variant);
   void run_update(const StepVariant& variant);
 
   LossSums take_sums();  // since the last call; waits
+  // The sums that nobody has taken. Waits.
+  void visit_state(StateVisitor& state);
   const Program& program(const StepVariant& variant) const;
   const Arena& gradient_arena() const { return gradients_; }
   float* gradients() const { return gradients_.floats(); }

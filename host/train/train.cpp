@@ -21,6 +21,8 @@
 #include "train/accord.hpp"
 #include "train/agreement.hpp"
 #include "train/averager.hpp"
+#include "train/checkpoint/checkpoints.hpp"
+#include "train/checkpoint/loaded_checkpoint.hpp"
 #include "train/devices.hpp"
 #include "train/first_weights.hpp"
 #include "train/local_rank.hpp"
@@ -95,17 +97,41 @@ void check_shards(Communicator& communicator, const Shards& shards) {
 
 // Of this worker's ranks, in the folder that the first worker has made.
 std::vector<RankLog> open_rank_logs(const RunConfig& config, Communicator& communicator, const World& world,
-                                    const RunRecorder& recorder, const DeviceInfo& device) {
+                                    const RunRecorder& recorder, const DeviceInfo& device,
+                                    const std::optional<RunPosition>& resumed) {
   std::vector<RankLog> logs;
   if (!config.log_ranks) return logs;
   const std::string own =
       recorder.folder() != nullptr ? std::filesystem::absolute(recorder.folder()->path()).string() : "";
   const std::string folder = communicator.gather(own).front();
   for (int local = 0; local < world.local; ++local) {
-    logs.emplace_back(folder, communicator.rank() * world.local + local, world.size(), describe(device),
-                      recorder.clock());
+    logs.emplace_back(folder, communicator.rank() * world.local + local, world.size(), describe(device), recorder,
+                      resumed);
   }
   return logs;
+}
+
+// The data that the checkpoint's samples are of, and the network that its arenas are of.
+void check_same(const LoadedCheckpoint& checkpoint, const Dataset& data, const ParamLayout& layout) {
+  const Manifest& manifest = checkpoint.manifest();
+  const std::string found = fmt::format("{:016x}", data.checksum);
+  if (found != manifest.data_checksum) {
+    fail_usage("{}: the run was on data of checksum {}, these have {}; give the same --data, or another --out",
+               data.origin, manifest.data_checksum, found);
+  }
+  CONVOY_CHECK(layout_checksum(layout) == manifest.layout_checksum,
+               "{}: of a network with other tensors; take the program that wrote it, or give another --out",
+               checkpoint.path().string());
+}
+
+std::string resumed_line(const LoadedCheckpoint& checkpoint, const RunConfig& config, const World& world) {
+  const Manifest& manifest = checkpoint.manifest();
+  std::string line = fmt::format("resumed after step {} from {}", manifest.step, checkpoint.path().string());
+  if (checkpoint.has_other_ranks(world)) {
+    line += fmt::format("; {} ranks before, {} now: they go on from the mean of weights and moments, in batches of {}",
+                        manifest.world_size, world.size(), config.batch);
+  }
+  return line;
 }
 
 }  // namespace
@@ -123,6 +149,9 @@ RunResults train(RunConfig config, Communicator& workers, RunContext& context) {
   const World world{communicator.size(), config.virtual_ranks};
 
   rank_progress.enter(Phase::reading_data);
+  const std::optional<LoadedCheckpoint> resumed =
+      load_checkpoint(config, communicator, world, [&](std::string_view text) { context.note(text); });
+  if (!config.resume.empty() && !resumed) context.note("no checkpoint to go on from: the run starts afresh");
   auto [data, line] =
       load_shared_dataset({.path = config.data, .coarse_labels = config.labels == LabelKind::coarse}, communicator);
   if (!line.empty()) context.note(line);
@@ -131,7 +160,10 @@ RunResults train(RunConfig config, Communicator& workers, RunContext& context) {
   const Model model = make_model(config.model, data.classes(), image.channels);
   check_image(model.network, image);
   for (const std::string& text : match_groups(config, model.layout.groups)) context.note(text);
+  const std::string configuration = to_toml(config);
+  if (resumed && resumed->has_other_ranks(world)) config = with_batches_of(resumed->manifest(), config);
   for (const std::string& text : resolve_ranks(config, world)) context.note(text);
+  if (resumed) check_same(*resumed, data, model.layout);
   check_agreement(communicator, config, data.checksum, model.layout);
   const PixelStatistics seen = pixel_statistics(sets.train, config.normalisation);
   const PixelScale pixels = pixel_scale(seen.mean, seen.deviation, model.shapes.input.channels);
@@ -165,8 +197,10 @@ RunResults train(RunConfig config, Communicator& workers, RunContext& context) {
     rank_progress.touch();
   }
   const StepPlan& plan = ranks.front()->plan;  // what it says of the whole world
-  const std::string init_line = set_first_weights(ranks, communicator, model, config, sets.train, pixels);
-  if (!init_line.empty()) context.note(init_line);
+  if (!resumed) {
+    const std::string init_line = set_first_weights(ranks, communicator, model, config, sets.train, pixels);
+    if (!init_line.empty()) context.note(init_line);
+  }
   Averager averager(backend, communicator, config, ranks);
   Evaluator evaluator(backend, communicator, model, config.evaluation_batch, config.views, pixels,
                       std::max(sets.test.count(), sets.validation.count()));
@@ -182,13 +216,44 @@ RunResults train(RunConfig config, Communicator& workers, RunContext& context) {
     context.note(workers_table(communicator, world, config, backend.info()));
     context.note(steps_line(config, world, plan));
   }
-  RunRecorder& recorder = context.open(config, facts_of(config, data, model, backend.info(), world.size()),
-                                       {.images = plan.images(), .first = 0, .epochs = config.epochs});
-  std::vector<RankLog> rank_logs = open_rank_logs(config, communicator, world, recorder, backend.info());
-  Accord accord(communicator, [] { return Requests{.stop_signal = received_stop_signal()}; });
+  const RunFacts facts = facts_of(config, data, model, backend.info(), world.size());
+  const std::int64_t images_before = resumed ? resumed->manifest().images_seen : 0;
+  RunRecorder& recorder = context.open(
+      config, facts, {.images = plan.images(), .first = images_before, .epochs = config.epochs}, resumed ? &*resumed : nullptr);
+  if (resumed) context.note(resumed_line(*resumed, config, world));
+  std::vector<RankLog> rank_logs =
+      open_rank_logs(config, communicator, world, recorder, backend.info(),
+                     resumed ? std::optional(position_of(resumed->manifest())) : std::nullopt);
+  const WeightsInfo weights_info{.network = bound_text(model.network, data.classes(), image.channels),
+                                 .mean = seen.mean,
+                                 .deviation = seen.deviation,
+                                 .class_names = data.class_names,
+                                 .recipe = config.name,
+                                 .views = config.views,
+                                 .evaluation_batch = config.evaluation_batch,
+                                 .precision = std::string(name(config.precision))};
+  Checkpoints checkpoints(backend, communicator, recorder.folder() != nullptr ? recorder.folder()->path() : "",
+                          {.interval = CheckpointInterval::parse(config.checkpoint_every),
+                           .keep = config.keep_checkpoints,
+                           .local_ranks = world.local},
+                          [&](std::string_view text) { context.note(text); });
+  const Manifest manifest{.world_size = world.size(),
+                          .steps_per_epoch = plan.steps_per_epoch(),
+                          .seed = config.seed,
+                          .data_checksum = facts.data_checksum,
+                          .layout_checksum = layout_checksum(model.layout),
+                          .configuration = configuration,
+                          .resolved = to_toml(config),
+                          .started = recorder.started(),
+                          .device = facts.device,
+                          .versions = facts.versions};
+  Accord accord(communicator, [&] {
+    return Requests{.stop_signal = received_stop_signal(), .checkpoint = checkpoints.asks_by_time()};
+  });
   Trainer trainer({backend, communicator, config, ranks, averager, evaluator, recalibration ? &*recalibration : nullptr,
                    training, shards, test, validation ? &*validation : nullptr, recorder, rank_logs, rank_progress,
-                   accord});
+                   accord, checkpoints, manifest, weights_info});
+  if (resumed) resumed->restore(backend, world, [&](TrainingState& state) { trainer.visit_state(state); });
   const RunResults results = trainer.run();
   rank_progress.enter(Phase::writing);
   if (recorder.folder() == nullptr) return results;
@@ -197,14 +262,7 @@ RunResults train(RunConfig config, Communicator& workers, RunContext& context) {
     return results;
   }
   save_weights(recorder.folder()->file("weights.safetensors"), model.layout, trainer.evaluated().values(),
-               {.network = bound_text(model.network, data.classes(), image.channels),
-                .mean = seen.mean,
-                .deviation = seen.deviation,
-                .class_names = data.class_names,
-                .recipe = config.name,
-                .views = config.views,
-                .evaluation_batch = config.evaluation_batch,
-                .precision = std::string(name(config.precision))});
+               weights_info);
   if (plan.last_step() < plan.scheduled_steps()) {
     recorder.stop(results, fmt::format("--steps {}", config.steps));
   } else {

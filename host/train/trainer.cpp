@@ -50,6 +50,7 @@ Trainer::Trainer(const TrainerParts& parts) : parts_(parts) {
 bool Trainer::goes_on() {
   const Requests agreed = parts_.accord.after_work();
   if (results_.stop_signal == 0) results_.stop_signal = agreed.stop_signal;
+  is_checkpoint_asked_ = is_checkpoint_asked_ || agreed.checkpoint;
   return results_.stop_signal == 0;
 }
 
@@ -57,13 +58,15 @@ RunResults Trainer::run() {
   const std::int64_t last_step = plan().last_step();
   results_.startup_seconds = parts_.recorder.clock().seconds();
   rank_sums_.resize(parts_.ranks.size());
-  for (int epoch = 0; results_.steps < last_step; ++epoch) {
+  // Restored where an epoch was taken but not evaluated, its steps are taken already.
+  const auto has_open_epoch = [&] { return results_.steps > epochs_done_ * plan().steps_per_epoch(); };
+  for (int epoch = epochs_done_; results_.steps < last_step || has_open_epoch(); ++epoch) {
     const double seconds_before = results_.train_seconds;
     const std::int64_t images_before = results_.images_seen;
-    epoch_sums_ = {};
     if (!train_epoch(epoch, last_step)) break;
 
     const bool is_whole = results_.steps % plan().steps_per_epoch() == 0;
+    const bool is_last = results_.steps == last_step;
     if (is_whole) results_.epochs = epoch + 1;
     results_.train_loss = mean_loss(epoch_sums_);
     EpochMetrics row;
@@ -78,12 +81,23 @@ RunResults Trainer::run() {
     row.train_accuracy =
         static_cast<double>(epoch_sums_.correct) / static_cast<double>(std::max<std::int64_t>(epoch_sums_.samples, 1));
     row.weight_distance = parts_.averager.distance();
+    if (!evaluate_epoch(row, is_last)) break;
+    parts_.recorder.epoch(row);
     for (std::size_t r = 0; r < parts_.rank_logs.size(); ++r) {
       parts_.rank_logs[r].epoch(rank_row(row.epoch, std::exchange(rank_sums_[r].epoch, {})));
     }
-    if (!evaluate_epoch(row, results_.steps == last_step)) break;
-    parts_.recorder.epoch(row);
+    if (is_whole) {
+      epochs_done_ = epoch + 1;
+      epoch_sums_ = {};
+    }
+    checkpoint_after_epoch(row, is_last);
+    if (is_last) break;
   }
+  const bool was_done = results_.steps == last_step && evaluated_ == nullptr;  // restored at the end
+  if (was_done && results_.stop_signal == 0) prepare_evaluation(epochs_done_ - 1);
+  if (results_.stop_signal != 0) save_checkpoint(parts_.averager.averaged(), std::nullopt, false);
+  const bool is_safe = parts_.checkpoints.finish();
+  CONVOY_CHECK(is_safe || results_.stop_signal == 0, "stopped, but without a checkpoint of step {}", results_.steps);
   results_.images_per_second = per_second(static_cast<double>(results_.images_seen), results_.train_seconds);
   results_.peak_device_bytes = parts_.backend.peak_allocated_bytes();
   results_.weight_distance = parts_.averager.distance();
@@ -112,8 +126,9 @@ bool Trainer::train_epoch(int epoch, std::int64_t last_step) {
   Stopwatch stopwatch;
   const double seconds_before = results_.train_seconds;
   parts_.training.set_order(parts_.shards.order(epoch));
-  for (const auto& rank : parts_.ranks) rank->step.set_rows(rank->plan.rows(epoch));
-  const std::int64_t end = std::min(last_step, (epoch + 1) * plan().steps_per_epoch());
+  const std::int64_t begin = epoch * plan().steps_per_epoch();
+  for (const auto& rank : parts_.ranks) rank->step.set_rows(rank->plan.rows(epoch), results_.steps - begin);
+  const std::int64_t end = std::min(last_step, begin + plan().steps_per_epoch());
   announce_batches(results_.steps, end);
   parts_.rank_progress.enter(Phase::training);
   for (std::int64_t step = results_.steps; step < end; ++step) {
@@ -127,11 +142,77 @@ bool Trainer::train_epoch(int epoch, std::int64_t last_step) {
     parts_.recorder.tick(results_.images_seen);
     const int every = parts_.config.log_every;
     if (every > 0 && results_.steps % every == 0) log_step(results_.steps, epoch + 1);
-    if (!goes_on()) break;
+    const bool stops = !goes_on();
+    parts_.checkpoints.after_step(results_.steps);
+    if (stops) return false;  // what was not collected is saved as it is
+    if (results_.steps < end && is_checkpoint_due()) save_checkpoint(parts_.averager.averaged(), std::nullopt, false);
   }
   collect();  // waits for the device
   results_.train_seconds = seconds_before + stopwatch.seconds();
   return results_.stop_signal == 0;
+}
+
+bool Trainer::is_checkpoint_due() const {
+  return is_checkpoint_asked_ || parts_.checkpoints.is_due_after(results_.steps);
+}
+
+void Trainer::save_checkpoint(const Weights& averaged, std::optional<double> validation_accuracy, bool is_best) {
+  const Stopwatch stopwatch;
+  is_checkpoint_asked_ = false;
+  ++results_.checkpoints;
+  Manifest manifest = parts_.manifest;
+  manifest.step = results_.steps;
+  manifest.epochs_done = epochs_done_;
+  manifest.images_seen = results_.images_seen;
+  manifest.elapsed_seconds = parts_.recorder.seconds();
+  manifest.validation_accuracy = validation_accuracy;
+  parts_.checkpoints.save({.manifest = std::move(manifest),
+                           .visit = [this](TrainingState& state) { visit_state(state); },
+                           .averaged = &averaged,
+                           .weights_info = parts_.weights_info,
+                           .is_best = is_best});
+  results_.checkpoint_seconds += stopwatch.seconds();
+}
+
+// A best epoch is always kept; its checkpoint has the very weights that were evaluated.
+void Trainer::checkpoint_after_epoch(const EpochMetrics& row, bool is_last) {
+  const bool is_best = row.validation_accuracy &&
+                       (!best_validation_accuracy_ || *row.validation_accuracy > *best_validation_accuracy_);
+  if (is_best) best_validation_accuracy_ = row.validation_accuracy;
+  const bool is_wanted = parts_.checkpoints.is_wanted() && (is_best || is_last);
+  if (!is_wanted && !is_checkpoint_due()) return;
+  const bool is_evaluated = row.validation_accuracy || row.test_accuracy;
+  save_checkpoint(is_evaluated ? *evaluated_ : parts_.averager.averaged(), row.validation_accuracy, is_best);
+}
+
+void Trainer::visit_state(TrainingState& state) {
+  parts_.averager.visit_state(state);
+  rank_sums_.resize(parts_.ranks.size());
+  for (std::size_t r = 0; r < rank_sums_.size(); ++r) {
+    state.ranks[r]->value("trainer.rank_step_sums", rank_sums_[r].step);
+    state.ranks[r]->value("trainer.rank_epoch_sums", rank_sums_[r].epoch);
+  }
+  StateVisitor& shared = *state.shared;
+  shared.value("trainer.epoch_sums", epoch_sums_);
+  shared.value("trainer.log_sums", log_sums_);
+  shared.value("trainer.log_seconds", log_seconds_);
+  shared.value("trainer.log_images", log_images_);
+  shared.value("trainer.epochs_done", epochs_done_);
+  shared.value("trainer.best_validation_accuracy", best_validation_accuracy_);
+  shared.value("results.test_accuracy", results_.test_accuracy);
+  shared.value("results.test_loss", results_.test_loss);
+  shared.value("results.test_accuracy_plain", results_.test_accuracy_plain);
+  shared.values("results.local_test_accuracy", results_.local_test_accuracy);
+  shared.value("results.validation_accuracy", results_.validation_accuracy);
+  shared.value("results.validation_loss", results_.validation_loss);
+  shared.value("results.train_loss", results_.train_loss);
+  shared.value("results.steps", results_.steps);
+  shared.value("results.epochs", results_.epochs);
+  shared.value("results.images_seen", results_.images_seen);
+  shared.value("results.train_seconds", results_.train_seconds);
+  shared.value("results.evaluation_seconds", results_.evaluation_seconds);
+  shared.value("results.checkpoint_seconds", results_.checkpoint_seconds);
+  shared.value("results.checkpoints", results_.checkpoints);
 }
 
 // Of the steps from `first` to before `end`.
@@ -221,15 +302,22 @@ double Trainer::evaluate_local() {
   return stopwatch.seconds();
 }
 
+// Fills in what is evaluated. False: the workers agreed to stop.
+bool Trainer::prepare_evaluation(int epoch) {
+  Weights& averaged = parts_.averager.averaged();
+  if (parts_.recalibration != nullptr && !parts_.recalibration->run(averaged, epoch)) return false;
+  evaluated_ = &averaged;
+  return true;
+}
+
 // With a validation set the test set is read once, at the end. False: the workers agreed to stop.
 bool Trainer::evaluate_epoch(EpochMetrics& row, bool is_last) {
   const int every = parts_.config.evaluate_every;
   const bool is_due = is_last || (every > 0 && row.epoch % every == 0);
   if (!is_due) return true;
   parts_.rank_progress.enter(Phase::evaluating);
-  Weights& averaged = parts_.averager.averaged();
-  if (parts_.recalibration != nullptr && !parts_.recalibration->run(averaged, row.epoch - 1)) return false;
-  evaluated_ = &averaged;
+  if (!prepare_evaluation(row.epoch - 1)) return false;
+  const Weights& averaged = *evaluated_;
   if (parts_.validation != nullptr) {
     const std::optional<Evaluation> evaluation = timed_evaluation(averaged, *parts_.validation);
     if (!evaluation) return false;

@@ -8,6 +8,7 @@
 #include "io/run_recorder.hpp"
 #include "train/accord.hpp"
 #include "train/averager.hpp"
+#include "train/checkpoint/checkpoints.hpp"
 #include "train/evaluator.hpp"
 #include "train/local_rank.hpp"
 #include "train/recalibration.hpp"
@@ -33,6 +34,9 @@ struct TrainerParts {
   std::vector<RankLog>& rank_logs;  // of this worker's ranks; empty without --log-ranks
   RankProgress& rank_progress;
   Accord& accord;
+  Checkpoints& checkpoints;
+  const Manifest& manifest;         // of a checkpoint: what is known before the first step
+  const WeightsInfo& weights_info;  // of a checkpoint's weights
 };
 
 class Trainer {
@@ -41,6 +45,8 @@ class Trainer {
 
   // Trains to the last step and evaluates, unless the workers agree to stop before.
   RunResults run();
+  // What changes from step to step. Restoring comes before run, which then goes on from there.
+  void visit_state(TrainingState& state);
   const Weights& evaluated() const { return *evaluated_; }  // last of all; after a run to the end
 
  private:
@@ -50,16 +56,20 @@ class Trainer {
   bool evaluate_epoch(EpochMetrics& row, bool is_last);
   void log_step(std::int64_t step, int epoch);
   LossSums collect();
+  bool is_checkpoint_due() const;
+  void save_checkpoint(const Weights& averaged, std::optional<double> validation_accuracy, bool is_best);
+  void checkpoint_after_epoch(const EpochMetrics& row, bool is_last);
   RankMetrics rank_row(int epoch, const LossSums& sums) const;
   CommunicationResults communication();
   double evaluate_local();
+  bool prepare_evaluation(int epoch);
   std::optional<Evaluation> timed_evaluation(const Weights& weights, DeviceSet& set);
   const StepPlan& plan() const { return parts_.ranks.front()->plan; }  // what it says of the whole world
 
   TrainerParts parts_;
   const Weights* evaluated_ = nullptr;
   RunResults results_;
-  LossSums epoch_sums_;
+  LossSums epoch_sums_;  // of the epoch that is not done
   // Of each rank of this worker, since its last row of either kind.
   struct RankSums {
     LossSums step, epoch;
@@ -68,6 +78,9 @@ class Trainer {
   double log_seconds_ = 0;       // training time at the last row
   std::int64_t log_images_ = 0;  // images seen then
   LossSums log_sums_;            // since then
+  int epochs_done_ = 0;          // whole ones, whose row is written
+  std::optional<double> best_validation_accuracy_;
+  bool is_checkpoint_asked_ = false;
 };
 
 }  // namespace convoy

@@ -10,6 +10,7 @@
 #include "convoy/backend.hpp"
 #include "convoy/communicator.hpp"
 #include "nn/parameters.hpp"
+#include "train/checkpoint/state_visitor.hpp"
 
 namespace convoy {
 
@@ -42,6 +43,20 @@ class Weights {
   // Rises with every change; whoever holds compute copies compares.
   std::uint64_t version() const { return version_; }
   void touch() { ++version_; }
+
+  // Everything but the statistics, and those.
+  void visit_trained(StateVisitor& state) {
+    const std::size_t trained = layout_->trainable_elements, communicated = layout_->communicated_elements;
+    if (moments_ > 0) state.device("moments", arena_.floats(), moment_elements());
+    state.device("weights", data(), trained);
+    state.device("frozen", data() + communicated, layout_->total_elements - communicated);
+    touch();
+  }
+  void visit_statistics(StateVisitor& state) {
+    const std::size_t trained = layout_->trainable_elements;
+    state.device("statistics", data() + trained, layout_->communicated_elements - trained);
+    touch();
+  }
 
   void set(std::span<const float> values) {  // total_elements
     backend_->upload(data(), values.data(), bytes());

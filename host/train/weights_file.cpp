@@ -79,8 +79,8 @@ WeightsInfo parse_info(const SafetensorsFile& file) {
 
 }  // namespace
 
-void save_weights(const std::filesystem::path& path, const ParamLayout& layout, std::span<const float> values,
-                  const WeightsInfo& info) {
+WrittenFile save_weights(const std::filesystem::path& path, const ParamLayout& layout, std::span<const float> values,
+                         const WeightsInfo& info) {
   std::vector<std::vector<float>> turned(layout.parameters.size());
   std::vector<TensorView> views;
   for (std::size_t i = 0; i < layout.parameters.size(); ++i) {
@@ -94,8 +94,8 @@ void save_weights(const std::filesystem::path& path, const ParamLayout& layout, 
       views.push_back(view_of(parameter.name, torch_shape(parameter), ours));
     }
   }
-  write_safetensors(path, views,
-                    {{"convoy.network", info.network},
+  return write_safetensors(path, views,
+                           {{"convoy.network", info.network},
                      {"convoy.mean", Json(info.mean).dump()},
                      {"convoy.std", Json(info.deviation).dump()},
                      {"convoy.classes", Json(info.class_names).dump()},

@@ -26,8 +26,8 @@ struct WeightsInfo {
 };
 
 // values: ParamLayout order, total_elements.
-void save_weights(const std::filesystem::path& path, const ParamLayout& layout, std::span<const float> values,
-                  const WeightsInfo& info);
+WrittenFile save_weights(const std::filesystem::path& path, const ParamLayout& layout, std::span<const float> values,
+                         const WeightsInfo& info);
 
 struct LoadedWeights {
   SafetensorsFile file;

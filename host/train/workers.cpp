@@ -3,6 +3,7 @@
 
 #include <fmt/format.h>
 
+#include "convoy/checksum.hpp"
 #include "data/sampler.hpp"
 #include "io/build_info.hpp"
 #include "io/host_info.hpp"
@@ -49,6 +50,11 @@ std::string steps_line(const RunConfig& config, const World& world, const StepPl
   const std::int64_t least = config.batch / world.size(), most = share_of(0, config.batch, 0, world.size()).count;
   return fmt::format("a step takes {} images, {} a rank; {} steps an epoch; learning rate {}", config.batch,
                      range(least, most), plan.steps_per_epoch(), config.optimizer.learning_rate);
+}
+
+std::string layout_checksum(const ParamLayout& layout) {
+  const std::string text = describe(layout);
+  return fmt::format("{:016x}", checksum(text.data(), text.size()));
 }
 
 void check_agreement(Communicator& communicator, const RunConfig& config, std::uint64_t data_checksum,

@@ -21,6 +21,9 @@ std::string workers_table(Communicator& communicator, const World& world, const 
 // What a step is, in one line: images over all ranks and a rank, steps an epoch, the rate in force.
 std::string steps_line(const RunConfig& config, const World& world, const StepPlan& plan);
 
+// Of every tensor's name, shape and place; hexadecimal.
+std::string layout_checksum(const ParamLayout& layout);
+
 // Program, configuration, data and layout are the same on all workers, or Error on each of them: what differs where.
 void check_agreement(Communicator& communicator, const RunConfig& config, std::uint64_t data_checksum,
                      const ParamLayout& layout);

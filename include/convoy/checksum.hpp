@@ -39,4 +39,32 @@ inline std::uint64_t checksum(const void* data, std::size_t bytes) {
   return sum;
 }
 
+// The same over pieces that follow one another.
+class RunningChecksum {
+ public:
+  void add(const void* data, std::size_t bytes) {
+    const auto* next = static_cast<const std::byte*>(data);
+    for (; bytes > 0 && rest_bytes_ > 0; --bytes) push(*next++);
+    const std::size_t whole = bytes / 4;
+    for (std::size_t i = 0; i < whole; ++i) sum_ += checksum_mix(checksum_word(next, bytes, i), words_ + i);
+    words_ += whole;
+    for (std::size_t i = whole * 4; i < bytes; ++i) push(next[i]);
+  }
+  std::uint64_t value() const {
+    return rest_bytes_ == 0 ? sum_ : sum_ + checksum_mix(checksum_word(rest_, rest_bytes_, 0), words_);
+  }
+
+ private:
+  void push(std::byte byte) {
+    rest_[rest_bytes_++] = byte;
+    if (rest_bytes_ < sizeof rest_) return;
+    sum_ += checksum_mix(checksum_word(rest_, sizeof rest_, 0), words_++);
+    rest_bytes_ = 0;
+  }
+
+  std::uint64_t sum_ = 0, words_ = 0;
+  std::byte rest_[4] = {};  // of a word that is not complete
+  std::size_t rest_bytes_ = 0;
+};
+
 }  // namespace convoy

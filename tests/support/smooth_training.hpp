@@ -65,12 +65,15 @@ class SmoothTraining : public testing::Test {
     const std::filesystem::path folder = folder_.path() / ("run-" + std::to_string(++runs_));
     const RunConfig config =
         resolve_config("", Settings{{"out", folder.string()}, {"threads", "1"}, {"evaluation-batch", "7"}} + settings);
+    go_on(config, workers);
+    return folder;
+  }
+  void go_on(const RunConfig& config, int workers = 1) {
     run_worker_threads(workers, [&](Communicator& communicator) {
       Progress progress(nowhere_.get(), Progress::Style::lines, [] { return 0.0; });
       RunContext context(clock_, {}, progress, communicator.rank() == 0);
       train(config, communicator, context);
     });
-    return folder;
   }
   RunWeights trained(const Settings& settings, int workers = 1) { return weights_of(run(settings, workers)); }
 

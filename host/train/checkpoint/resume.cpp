@@ -1,0 +1,172 @@
+#include "train/checkpoint/resume.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <exception>
+#include <nlohmann/json.hpp>
+#include <system_error>
+#include <utility>
+
+#include "convoy/error.hpp"
+#include "io/atomic_file.hpp"
+#include "train/checkpoint/checkpoint_folder.hpp"
+#include "train/run_options.hpp"
+
+namespace convoy {
+namespace {
+
+namespace fs = std::filesystem;
+using Json = nlohmann::json;
+
+constexpr std::size_t kLargestSummary = 64 << 20;  // bytes
+constexpr std::size_t kLongestShown = 200;         // of a value in a message
+
+bool is_there(const fs::path& path) {
+  std::error_code ignored;
+  return fs::exists(path, ignored);
+}
+
+// Null where there is none, or none that can be read.
+Json summary_of(const fs::path& run) {
+  if (!is_there(run / "summary.json")) return nullptr;
+  const std::vector<std::byte> bytes = read_file(run / "summary.json", kLargestSummary);
+  const Json summary = Json::parse(reinterpret_cast<const char*>(bytes.data()),
+                                   reinterpret_cast<const char*>(bytes.data()) + bytes.size(), nullptr, false);
+  return summary.is_object() ? summary : nullptr;
+}
+
+// A run's own: all its processes have the first one's start.
+void check_origin(const fs::path& checkpoint, const Manifest& manifest) {
+  const Json summary = summary_of(checkpoint.parent_path().parent_path());
+  const std::string started = summary.is_object() ? summary.value("started", manifest.started) : manifest.started;
+  CONVOY_CHECK(started == manifest.started, "{}: of another run, which started at {} and not at {}",
+               checkpoint.string(), manifest.started, started);
+}
+
+void consider(const fs::path& checkpoint, Found& found) {
+  try {
+    Manifest manifest = read_manifest(checkpoint);
+    check_origin(checkpoint, manifest);
+    found.candidates.push_back({checkpoint, std::move(manifest)});
+  } catch (const std::exception& error) {
+    found.refused.push_back(refusal(error.what()));
+  }
+}
+
+Found find_in_run(const fs::path& run) {
+  Found found;
+  const CheckpointFolder folder(run);
+  for (const std::int64_t step : folder.steps()) consider(folder.checkpoint(step), found);
+  return found;
+}
+
+fs::path without_slash(const fs::path& path) {
+  const fs::path normal = fs::absolute(path).lexically_normal();
+  return normal.filename().empty() ? normal.parent_path() : normal;
+}
+
+// Of the last setting of that name; empty where there is none.
+std::string value_of(const std::vector<Setting>& settings, std::string_view option) {
+  const auto last = std::find_if(settings.rbegin(), settings.rend(), [&](const Setting& s) { return s.option == option; });
+  return last == settings.rend() ? "" : last->value;
+}
+
+[[noreturn]] void fail_fixed(const std::string& option, const std::string& old_value, const std::string& new_value) {
+  fail_usage("--{}: the run has '{}' and cannot go on with '{}'; leave it out, or start anew with another --out", option,
+             old_value.substr(0, kLongestShown), new_value.substr(0, kLongestShown));
+}
+
+// Group settings may not change; the first of a group's options that does is shown.
+void check_groups(const RunConfig& before, const RunConfig& after) {
+  for (const auto& [group_name, unused] : after.groups) {
+    const GroupSettings old_settings = before.group(group_name), new_settings = after.group(group_name);
+    for (const GroupOption& row : group_options()) {
+      const std::string old_value = row.get(old_settings), new_value = row.get(new_settings);
+      if (old_value != new_value) fail_fixed(fmt::format("group {}.{}", group_name, row.name), old_value, new_value);
+    }
+  }
+}
+
+void change(RunConfig& config, const Setting& setting) {
+  RunConfig changed = config;
+  apply_setting(changed, setting);
+  if (setting.option == "group") {
+    check_groups(config, changed);
+    return;
+  }
+  const RunOption& row = find_run_option(setting.option, "--");
+  const std::string old_value = row.get(config), new_value = row.get(changed);
+  if (row.on_resume == OnResume::fixed && old_value != new_value) fail_fixed(setting.option, old_value, new_value);
+  config = std::move(changed);
+}
+
+bool says_only_where(const std::vector<Setting>& settings) {
+  return std::ranges::all_of(settings, [](const Setting& s) { return s.option == "resume" || s.option == "out"; });
+}
+
+}  // namespace
+
+std::string refusal(const std::string& reason) { return fmt::format("checkpoint refused: {}", reason); }
+
+Found find_checkpoints(const RunConfig& config) {
+  if (config.resume.empty()) return {};
+  if (config.resume == kResumeAuto) return find_in_run(without_slash(config.out));
+  const fs::path path = without_slash(config.resume);
+  if (!is_there(path / "checkpoints")) {
+    Found found;
+    consider(path, found);
+    return found;
+  }
+  return find_in_run(path);
+}
+
+RunConfig resolve_resuming(const std::string& recipe, const std::vector<Setting>& command_line) {
+  RunConfig where;
+  where.resume = value_of(command_line, "resume");
+  where.out = value_of(command_line, "out");
+  if (where.resume.empty()) return resolve_config(recipe, command_line);
+  const bool is_auto = where.resume == kResumeAuto;
+  if (is_auto && where.out.empty()) fail_usage("--resume auto: --out DIR is needed: the folder of the run");
+  const Found found = find_checkpoints(where);
+  if (found.candidates.empty()) {
+    if (!is_auto) {
+      fail_usage("--resume {}: {}", where.resume,
+                 found.refused.empty() ? "no checkpoint is there" : found.refused.front());
+    }
+    const fs::path stored = fs::path(where.out) / "recipe.toml";
+    const bool takes_stored = recipe.empty() && says_only_where(command_line) && is_there(stored);
+    return resolve_config(takes_stored ? stored.string() : recipe, command_line);
+  }
+  const Found::Candidate& newest = found.candidates.front();
+  RunConfig config = parse_recipe(newest.manifest.configuration, (newest.path / kManifestName).string());
+  if (!recipe.empty()) {
+    const std::string recipe_name = resolve_config(recipe, {}).name;
+    if (recipe_name != config.name) fail_fixed("recipe", config.name, recipe_name);
+  }
+  for (const Setting& setting : command_line) change(config, setting);
+  if (config.out.empty()) config.out = newest.path.parent_path().parent_path().string();
+  check_config(config);
+  return config;
+}
+
+std::optional<std::string> finished_line(const RunConfig& config) {
+  if (config.resume != kResumeAuto) return std::nullopt;
+  const Json summary = summary_of(config.out);
+  const std::string state = summary.is_object() ? summary.value("state", "") : "";
+  const bool has_result = is_there(fs::path(config.out) / "weights.safetensors");
+  if (!has_result || (state != "done" && state != "stopped")) return std::nullopt;
+  const Found found = find_checkpoints(config);
+  std::int64_t steps = summary.value("steps", std::int64_t{0});
+  if (!found.candidates.empty()) {
+    const Manifest& newest = found.candidates.front().manifest;
+    const std::int64_t scheduled = newest.steps_per_epoch * config.epochs;
+    const std::int64_t last_step = config.steps > 0 ? std::min(config.steps, scheduled) : scheduled;
+    if (newest.step < last_step) return std::nullopt;
+  } else if (state != "done") {
+    return std::nullopt;
+  }
+  return fmt::format("the run in {} has taken its {} steps: nothing to resume", config.out, steps);
+}
+
+}  // namespace convoy

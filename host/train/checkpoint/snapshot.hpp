@@ -1,0 +1,42 @@
+// A copy of one part of a run's state in host memory, from which a file is written while training goes on. The memory
+// is kept for the next copy.
+#pragma once
+
+#include <cstddef>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "io/safetensors.hpp"
+#include "train/checkpoint/state_visitor.hpp"
+
+namespace convoy {
+
+class Snapshot final : public StateVisitor {
+ public:
+  explicit Snapshot(Backend& backend) : backend_(backend) {}
+
+  void clear();  // before each copy
+  void device(std::string_view name, float* data, std::size_t count) override;  // waits for the device
+  void values(std::string_view name, std::vector<double>& values) override;
+  void values(std::string_view name, std::vector<std::int64_t>& values) override;
+
+  // Into this object's memory: until the next clear.
+  std::vector<TensorView> tensors() const;
+
+ private:
+  struct Entry {
+    std::string name;
+    TensorType type;
+    std::size_t offset, elements;
+  };
+  std::byte* add(std::string_view name, TensorType type, std::size_t elements);
+
+  Backend& backend_;
+  std::vector<Entry> entries_;
+  std::vector<std::byte> memory_;  // never shrinks
+  std::size_t used_ = 0;           // bytes of it
+};
+
+}  // namespace convoy
