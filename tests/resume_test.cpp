@@ -58,9 +58,9 @@ class Resume : public SmoothTraining {
     return copy;
   }
 
-  // An undisturbed run equals those that go on at each of `steps`.
-  void expect_bit_exact(const Settings& settings, const std::vector<std::int64_t>& steps, int workers = 1) {
-    const fs::path whole = run(settings + Settings{{"checkpoint-every", "1"},
+  // An undisturbed run equals those that go on at each of `steps`, multiples of `every`.
+  void expect_bit_exact(const Settings& settings, int every, const std::vector<std::int64_t>& steps, int workers = 1) {
+    const fs::path whole = run(settings + Settings{{"checkpoint-every", std::to_string(every)},
                                                    {"keep-checkpoints", "100"},
                                                    {"log-every", "3"},
                                                    {"log-ranks", "true"}},
@@ -83,13 +83,51 @@ Settings average(const std::string& policy, int virtual_ranks) {
   return {{"average", policy}, {"virtual-ranks", std::to_string(virtual_ranks)}};
 }
 
-// kUneven: two epochs of eleven steps.
-const std::vector<std::int64_t> kSteps = {1, 5, 11, 12, 17, 22};
-
-TEST_F(Resume, one_rank_goes_on_to_the_bit) { expect_bit_exact(smooth_norm() + kUneven + kNesterov, kSteps); }
+// kUneven has two epochs of eleven steps.
+TEST_F(Resume, one_rank_goes_on_to_the_bit_wherever_it_was) {
+  expect_bit_exact(smooth_norm() + kUneven + kNesterov, 1, {1, 7, 11, 12, 22});
+}
 
 TEST_F(Resume, with_every_optimizer) {
-  for (const Settings& optimizer : {kAdam, kMuon}) expect_bit_exact(smooth() + kUneven + optimizer, {5, 12});
+  for (const Settings& optimizer : {kAdam, kMuon}) expect_bit_exact(smooth() + kUneven + optimizer, 4, {4, 12});
+}
+
+TEST_F(Resume, with_every_averaging_policy) {
+  const Settings slowmo = {{"outer", "slowmo"}}, nesterov = {{"outer", "nesterov"}};
+  const Settings delayed = {{"average-delay", "1"}}, two_levels = {{"average-node", "every:2"}, {"node-size", "2"}};
+  const Settings moments = {{"moments", "average"}}, reset = {{"moments", "reset"}}, ema = {{"ema", "0.9"}};
+  struct Case {
+    const char* policy;
+    Settings more;
+  };
+  for (const Case& c : {Case{"step", {}}, Case{"step", ema}, Case{"every:3", slowmo}, Case{"every:3", ema},
+                        Case{"every:3", delayed}, Case{"every:3", delayed + moments}, Case{"every:7", two_levels},
+                        Case{"every:3", nesterov + reset}, Case{"epoch", {}}, Case{"never", {}}, Case{"end", {}},
+                        Case{"post-local:1,3", {}}, Case{"quadratic:0.001,3", moments}}) {
+    SCOPED_TRACE(std::string(c.policy) + (c.more.empty() ? "" : " " + c.more.front().option));
+    // 4 and 8 lie between averages, and after 12 steps a delayed one is under way.
+    expect_bit_exact(smooth_norm() + kUneven + kNesterov + average(c.policy, 4) + c.more, 4, {4, 8, 12});
+  }
+}
+
+TEST_F(Resume, with_many_workers) {
+  for (const char* policy : {"step", "every:3"}) {
+    SCOPED_TRACE(policy);
+    expect_bit_exact(smooth_norm() + kUneven + kNesterov + average(policy, 2), 4, {4, 12}, 2);
+  }
+  expect_bit_exact(smooth_norm() + kUneven + kNesterov + average("every:3", 1) + Settings{{"average-delay", "1"}}, 3,
+                   {3, 9}, 3);
+}
+
+TEST_F(Resume, whichever_way_images_come_and_are_augmented) {
+  const Settings augmented = {{"flip", "alternating"}, {"translate", "2"}, {"cutout", "8"}};
+  for (const char* mode : {"resident", "staged"}) {
+    SCOPED_TRACE(mode);
+    expect_bit_exact(smooth_norm() + kUneven + kNesterov + augmented + Settings{{"data-mode", mode}}, 5, {5, 15});
+    expect_bit_exact(smooth_norm() + kUneven + kNesterov + augmented + average("every:4", 2) +
+                         Settings{{"data-mode", mode}, {"recalibrate", "2"}},
+                     5, {5, 15});
+  }
 }
 
 }  // namespace
