@@ -66,7 +66,7 @@ RunResults Trainer::run() {
     if (!train_epoch(epoch, last_step)) break;
 
     const bool is_whole = results_.steps % plan().steps_per_epoch() == 0;
-    const bool is_last = results_.steps == last_step;
+    const bool is_last = results_.steps >= last_step;
     if (is_whole) results_.epochs = epoch + 1;
     results_.train_loss = mean_loss(epoch_sums_);
     EpochMetrics row;
@@ -93,8 +93,8 @@ RunResults Trainer::run() {
     checkpoint_after_epoch(row, is_last);
     if (is_last) break;
   }
-  const bool was_done = results_.steps == last_step && evaluated_ == nullptr;  // restored at the end
-  if (was_done && results_.stop_signal == 0) prepare_evaluation(epochs_done_ - 1);
+  const bool was_done = evaluated_ == nullptr && results_.stop_signal == 0;  // restored at the end
+  if (was_done) prepare_evaluation(epochs_done_ - 1);
   if (results_.stop_signal != 0) save_checkpoint(parts_.averager.averaged(), std::nullopt, false);
   const bool is_safe = parts_.checkpoints.finish();
   CONVOY_CHECK(is_safe || results_.stop_signal == 0, "stopped, but without a checkpoint of step {}", results_.steps);
