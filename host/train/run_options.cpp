@@ -222,7 +222,7 @@ constexpr RunOption kRunOptions[] = {
   {"seed", common, integer, "S", "of every random draw", kFixed, RUN(&RunConfig::seed), 0, kMostSeed},
   {"steps", common, integer, "N", "stop after N steps, the schedule stays; 0: all", kMayChange, RUN(&RunConfig::steps), 0, 1e15},
   {"out", common, text, "DIR", "the run's folder [runs/RECIPE-DATE-TIME]", kMayChange, RUN(&RunConfig::out)},
-  {"checkpoint-every", common, text, "STEPS|TIME", "save the state of the run every 500 steps, or every 90s, 5m, 2h; 0: only where a signal stops it", kMayChange, &set_checkpoint_every, &get<RunConfig, &RunConfig::checkpoint_every>},
+  {"checkpoint-every", common, text, "N|TIME", "save the run's state every N steps, or every 90s, 5m, 2h; 0: only where a signal stops it", kMayChange, &set_checkpoint_every, &get<RunConfig, &RunConfig::checkpoint_every>},
   {"resume", common, text, "auto|PATH", "go on from the last checkpoint in --out, or start there afresh (auto); or from this one", kMayChange, RUN(&RunConfig::resume)},
   {"threads", common, integer, "T", "processor threads; 0: every core allowed", kMayChange, RUN(&RunConfig::threads), 0, 4096},
 
