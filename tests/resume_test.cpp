@@ -12,6 +12,7 @@
 #include "support/smooth_training.hpp"
 #include "train/checkpoint/checkpoint_folder.hpp"
 #include "train/checkpoint/resume.hpp"
+#include "train/weights_file.hpp"
 
 namespace convoy {
 namespace {
@@ -56,6 +57,16 @@ class Resume : public SmoothTraining {
     }
     go_on(resolve_resuming("", Settings{{"resume", "auto"}, {"out", copy.string()}} + more), workers);
     return copy;
+  }
+
+  // What the user sees of it.
+  std::string said_when_resumed(const fs::path& run, int workers) {
+    const std::unique_ptr<std::FILE, int (*)(std::FILE*)> terminal(std::tmpfile(), &std::fclose);
+    go_on(resolve_resuming("", {{"resume", "auto"}, {"out", run.string()}}), workers, terminal.get());
+    std::rewind(terminal.get());
+    std::string said;
+    for (int c; (c = std::fgetc(terminal.get())) != EOF;) said += static_cast<char>(c);
+    return said;
   }
 
   // An undisturbed run equals those that go on at each of `steps`, multiples of `every`.
@@ -128,6 +139,175 @@ TEST_F(Resume, whichever_way_images_come_and_are_augmented) {
                          Settings{{"data-mode", mode}, {"recalibrate", "2"}},
                      5, {5, 15});
   }
+}
+
+TEST_F(Resume, on_other_numbers_of_ranks_the_global_batches_stay) {
+  // Gradients are averaged, so the number of ranks makes no difference but rounding.
+  const Settings settings = smooth() + kUneven + kNesterov +
+                            Settings{{"checkpoint-every", "4"}, {"keep-checkpoints", "9"}, {"log-every", "1"}};
+  const fs::path whole = run(settings + average("step", 1), 4);
+  const fs::path one = resumed(whole, 8, 1), many = resumed(whole, 8, 1, {{"virtual-ranks", "3"}});
+  const fs::path two = resumed(run(settings), 8, 2);
+  for (const fs::path& again : {one, many, two}) {
+    EXPECT_LT(distance(weights_of(again).trained, weights_of(whole).trained), kRounding) << again;
+    const auto rows = rows_of(again, "step"), expected = rows_of(whole, "step");
+    ASSERT_EQ(rows.size(), expected.size());
+    for (std::size_t i = 0; i < rows.size(); ++i) {
+      EXPECT_EQ(rows[i]["images_seen"], expected[i]["images_seen"]);
+      EXPECT_NEAR(rows[i]["loss"].get<double>(), expected[i]["loss"].get<double>(), kRounding) << "step " << i + 1;
+    }
+  }
+}
+
+TEST_F(Resume, on_another_number_of_ranks_from_the_mean_of_weights_and_moments) {
+  const Settings settings = smooth_norm() + kUneven + kNesterov + average("every:3", 4) +
+                            Settings{{"batch-per-rank", "3"},
+                                     {"checkpoint-every", "5"},
+                                     {"keep-checkpoints", "9"},
+                                     {"recalibrate", "0"}};
+  const fs::path whole = run(settings);
+  const Settings stays = {{"steps", "5"}, {"virtual-ranks", "2"}};  // no step more: what it starts from is evaluated
+  const fs::path started = resumed(whole, 5, 1, stays);
+  const CheckpointFolder folder(started);
+  const LoadedWeights mean = open_weights(folder.checkpoint(5) / "weights.safetensors");
+  const LoadedWeights found = open_weights(started / "weights.safetensors");
+  for (const TensorView& tensor : mean.file.tensors()) {
+    EXPECT_LT(distance(found.file.floats(tensor.name), mean.file.floats(tensor.name)), kRounding) << tensor.name;
+  }
+  // Moments of ranks that saw other images differ, and the new ones hold their mean.
+  const auto moments = [](const fs::path& checkpoint, int rank) {
+    return SafetensorsFile::open(checkpoint / ("rank-" + std::to_string(rank) + ".safetensors")).floats("moments");
+  };
+  const fs::path before = CheckpointFolder(whole).checkpoint(5);
+  const fs::path after = CheckpointFolder(resumed(whole, 5, 1, stays + Settings{{"checkpoint-every", "1"}})).checkpoint(5);
+  std::vector<float> expected = moments(before, 0);
+  EXPECT_GT(distance(moments(before, 1), expected), 0.01);
+  for (int rank = 1; rank < 4; ++rank) {
+    const std::vector<float> more = moments(before, rank);
+    for (std::size_t i = 0; i < more.size(); ++i) expected[i] += more[i];
+  }
+  for (float& value : expected) value /= 4;
+  for (const int rank : {0, 1}) EXPECT_LT(distance(moments(after, rank), expected), kRounding);
+  // 12 images a step, not 6.
+  EXPECT_EQ(rows_of(resumed(whole, 5, 1, {{"virtual-ranks", "2"}, {"log-every", "1"}}), "step")[0]["images_seen"], 6 * 12);
+}
+
+TEST_F(Resume, only_what_may_change_does) {
+  const fs::path first = run(smooth() + kUneven + kNesterov + Settings{{"checkpoint-every", "4"}});
+  const auto changed = [&](const Setting& setting) {
+    return resolve_resuming("", {{"resume", "auto"}, {"out", first.string()}, setting});
+  };
+  EXPECT_EQ(changed({"epochs", "3"}).epochs, 3);
+  EXPECT_EQ(changed({"threads", "2"}).threads, 2);
+  EXPECT_EQ(changed({"batch", "10"}).batch, 10) << "as it was";
+  for (const Setting& fixed : Settings{{"batch", "20"}, {"seed", "1"}, {"group", "filters.learning-rate=0.5"}}) {
+    try {
+      changed(fixed);
+      ADD_FAILURE() << fixed.option << " changed";
+    } catch (const UsageError& error) {
+      EXPECT_THAT(error.what(), HasSubstr("--" + fixed.option));
+      EXPECT_THAT(error.what(), testing::AnyOf(HasSubstr("'10' and cannot go on with '20'"),
+                                               HasSubstr("'0' and cannot go on with '1'"),
+                                               HasSubstr("'0.02' and cannot go on with '0.5'")));
+    }
+  }
+  EXPECT_THROW(resolve_resuming("seed-baseline", {{"resume", "auto"}, {"out", first.string()}}), UsageError);
+  EXPECT_THROW(resolve_resuming("", {{"resume", "auto"}}), UsageError) << "--out is missing";
+  EXPECT_THROW(resolve_resuming("", {{"resume", (first / "nowhere").string()}}), UsageError);
+}
+
+TEST_F(Resume, a_run_may_be_made_longer) {
+  const Settings settings = smooth() + kUneven + kNesterov + Settings{{"checkpoint-every", "100"}};  // and at its end
+  const fs::path longer = resumed(run(settings), 22, 1, {{"epochs", "3"}});
+  EXPECT_EQ(weights_of(longer), trained(settings + Settings{{"epochs", "3"}}));  // the rate is constant
+}
+
+TEST_F(Resume, a_checkpoint_may_start_a_run_elsewhere) {
+  const fs::path first = run(smooth() + kUneven + kNesterov + Settings{{"checkpoint-every", "4"}, {"log-every", "1"}});
+  const fs::path other = folder_.path() / "other";
+  const fs::path checkpoint = CheckpointFolder(first).checkpoint(20);
+  go_on(resolve_resuming("", {{"resume", checkpoint.string()}, {"out", other.string()}}));
+  EXPECT_EQ(weights_of(other), weights_of(first));
+  EXPECT_EQ(lines_of(other / "metrics.jsonl"), lines_of(first / "metrics.jsonl"));
+}
+
+// What happens to files on the way, and to which step a run goes back then.
+struct Damage {
+  const char* what;
+  void (*do_to)(const fs::path& checkpoint);
+  const char* reason;
+};
+void flip_bit(const fs::path& file) {
+  std::fstream stream(file, std::ios::in | std::ios::out | std::ios::binary);
+  stream.seekg(-5, std::ios::end);
+  const int byte = stream.get();
+  stream.seekp(-5, std::ios::end);
+  stream.put(static_cast<char>(byte ^ 4));
+}
+const Damage kDamages[] = {
+    {"a bit of the weights", [](const fs::path& c) { flip_bit(c / "shared.safetensors"); }, "its checksum does not fit"},
+    {"a bit of a rank's state", [](const fs::path& c) { flip_bit(c / "rank-1.safetensors"); },
+     "its checksum does not fit"},
+    {"a bit of state.json", [](const fs::path& c) { flip_bit(c / "state.json"); }, "damaged"},
+    {"truncated", [](const fs::path& c) { fs::resize_file(c / "rank-0.safetensors", 100); }, "100 found"},
+    {"torn: a file is missing", [](const fs::path& c) { fs::remove(c / "rank-0.safetensors"); }, "No such file"},
+    {"torn: state.json is missing", [](const fs::path& c) { fs::remove(c / "state.json"); }, "No such file"},
+    {"foreign",
+     [](const fs::path& c) {
+       const std::string other = R"({"format": "another", "step": 3})";
+       std::ofstream(c / "state.json") << other;
+     },
+     "not a checkpoint of this program"},
+};
+
+TEST_F(Resume, a_damaged_checkpoint_is_refused_in_a_line_and_the_one_before_it_used) {
+  const fs::path whole =
+      run(smooth_norm() + kUneven + kNesterov + average("every:3", 1) + Settings{{"checkpoint-every", "4"}, {"keep-checkpoints", "3"}}, 2);
+  for (const Damage& damage : kDamages) {
+    const fs::path run = folder_.path() / "damaged";
+    fs::remove_all(run);
+    fs::copy(whole, run, fs::copy_options::recursive | fs::copy_options::copy_symlinks);
+    damage.do_to(CheckpointFolder(run).checkpoint(22));
+    EXPECT_THAT(said_when_resumed(run, 2), HasSubstr(damage.reason)) << damage.what;
+    EXPECT_EQ(summary_of(run)["resumed_at_step"], 20) << damage.what;
+    EXPECT_EQ(weights_of(run), weights_of(whole)) << damage.what;
+  }
+}
+
+TEST_F(Resume, another_runs_checkpoint_is_refused) {
+  const Settings settings = smooth() + kUneven + kNesterov + Settings{{"checkpoint-every", "4"}};
+  const fs::path first = run(settings), second = run(settings + Settings{{"seed", "1"}});
+  nlohmann::json summary = summary_of(second);
+  summary["started"] = "2001-01-01T00:00:00Z";  // both may have started in one second
+  std::ofstream(second / "summary.json") << summary;
+  fs::remove_all(second / "checkpoints");
+  fs::copy(first / "checkpoints", second / "checkpoints", fs::copy_options::recursive);
+  EXPECT_THAT(said_when_resumed(second, 1), HasSubstr("of another run"));
+  EXPECT_FALSE(summary_of(second).contains("resumed_at_step"));
+}
+
+TEST_F(Resume, the_best_by_validation_accuracy_is_kept_beside_the_last) {
+  const fs::path folder = run(smooth() + Settings{{"data", "synthetic:200"},
+                                                  {"batch", "20"},
+                                                  {"epochs", "6"},
+                                                  {"validation", "50"},
+                                                  {"learning-rate", "0.5"},
+                                                  {"checkpoint-every", "2"},
+                                                  {"keep-checkpoints", "1"}});
+  double best = 0;
+  std::int64_t best_step = 0;
+  for (const auto& row : rows_of(folder, "epoch")) {
+    if (row["validation_accuracy"] <= best) continue;
+    best = row["validation_accuracy"];
+    best_step = row["step"];
+  }
+  const CheckpointFolder checkpoints(folder);
+  EXPECT_EQ(fs::canonical(folder / "checkpoints" / "best"), fs::canonical(checkpoints.checkpoint(best_step)));
+  EXPECT_EQ(read_manifest(folder / "checkpoints" / "best").validation_accuracy, best);
+  const std::int64_t last = summary_of(folder)["steps"];
+  ASSERT_LT(best_step, last) << "says nothing of what is kept";
+  EXPECT_THAT(checkpoints.steps(), testing::ElementsAre(last, best_step));
+  EXPECT_FALSE(fs::exists(run(smooth() + kUneven + Settings{{"checkpoint-every", "4"}}) / "checkpoints" / "best"));
 }
 
 }  // namespace

@@ -68,9 +68,9 @@ class SmoothTraining : public testing::Test {
     go_on(config, workers);
     return folder;
   }
-  void go_on(const RunConfig& config, int workers = 1) {
+  void go_on(const RunConfig& config, int workers = 1, std::FILE* terminal = nullptr) {
     run_worker_threads(workers, [&](Communicator& communicator) {
-      Progress progress(nowhere_.get(), Progress::Style::lines, [] { return 0.0; });
+      Progress progress(terminal != nullptr ? terminal : nowhere_.get(), Progress::Style::lines, [] { return 0.0; });
       RunContext context(clock_, {}, progress, communicator.rank() == 0);
       train(config, communicator, context);
     });

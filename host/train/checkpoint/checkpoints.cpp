@@ -16,6 +16,8 @@ using Json = nlohmann::json;
 
 namespace {
 
+constexpr std::uint64_t kRoomForRows = 64 << 10;  // bytes, for hundreds of rows
+
 template <typename T>
 bool is_ready(const std::future<T>& future) {
   return future.wait_for(std::chrono::seconds(0)) == std::future_status::ready;
@@ -66,6 +68,15 @@ void Checkpoints::save(CheckpointContents contents) {
   });
 }
 
+// A disk that is full to the last byte would end the run at its next row of metrics.
+void Checkpoints::check_room(const fs::path& folder) const {
+  std::uint64_t bytes = shared_.bytes() + averaged_.size() * sizeof(float);
+  for (const auto& rank : ranks_) bytes += rank->bytes();
+  bytes = bytes * static_cast<std::uint64_t>(communicator_.size()) + kRoomForRows;
+  const std::uintmax_t free = fs::space(folder).available;
+  CONVOY_CHECK(free >= bytes, "{}: {} bytes needed, {} free", folder.string(), bytes, free);
+}
+
 // Before a first step a run has removed what earlier ones left under a temporary name, so the folder is new.
 Checkpoints::Written Checkpoints::write(const fs::path& folder, const WeightsInfo& info) const {
   Written written;
@@ -74,6 +85,7 @@ Checkpoints::Written Checkpoints::write(const fs::path& folder, const WeightsInf
   };
   try {
     fs::create_directories(folder);
+    check_room(folder);
     const int first_rank = communicator_.rank() * options_.local_ranks;
     for (std::size_t r = 0; r < ranks_.size(); ++r) {
       const std::string name = rank_file_name(first_rank + static_cast<int>(r));

@@ -69,6 +69,7 @@ class Checkpoints {
     std::string failure;
   };
   Written write(const std::filesystem::path& folder, const WeightsInfo& info) const;
+  void check_room(const std::filesystem::path& folder) const;
   void complete();  // waits for what is being written
   Written gather(const Written& own);
   void wait_until_published();

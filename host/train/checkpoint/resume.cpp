@@ -153,18 +153,15 @@ RunConfig resolve_resuming(const std::string& recipe, const std::vector<Setting>
 std::optional<std::string> finished_line(const RunConfig& config) {
   if (config.resume != kResumeAuto) return std::nullopt;
   const Json summary = summary_of(config.out);
-  const std::string state = summary.is_object() ? summary.value("state", "") : "";
-  const bool has_result = is_there(fs::path(config.out) / "weights.safetensors");
-  if (!has_result || (state != "done" && state != "stopped")) return std::nullopt;
+  if (!summary.is_object() || !is_there(fs::path(config.out) / "weights.safetensors")) return std::nullopt;
+  const bool is_done = summary.value("state", "") == "done", was_told = summary.value("reason", "").starts_with("--steps");
+  if (!is_done && !was_told) return std::nullopt;
+  const auto steps = summary.value("steps", std::int64_t{0});
   const Found found = find_checkpoints(config);
-  std::int64_t steps = summary.value("steps", std::int64_t{0});
+  if (found.candidates.empty() && !is_done) return std::nullopt;
   if (!found.candidates.empty()) {
-    const Manifest& newest = found.candidates.front().manifest;
-    const std::int64_t scheduled = newest.steps_per_epoch * config.epochs;
-    const std::int64_t last_step = config.steps > 0 ? std::min(config.steps, scheduled) : scheduled;
-    if (newest.step < last_step) return std::nullopt;
-  } else if (state != "done") {
-    return std::nullopt;
+    const std::int64_t scheduled = found.candidates.front().manifest.steps_per_epoch * config.epochs;
+    if (steps < (config.steps > 0 ? std::min(config.steps, scheduled) : scheduled)) return std::nullopt;
   }
   return fmt::format("the run in {} has taken its {} steps: nothing to resume", config.out, steps);
 }

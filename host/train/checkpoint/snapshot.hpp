@@ -24,6 +24,7 @@ class Snapshot final : public StateVisitor {
 
   // Into this object's memory: until the next clear.
   std::vector<TensorView> tensors() const;
+  std::size_t bytes() const { return used_; }
 
  private:
   struct Entry {

@@ -1,0 +1,133 @@
+// Runs that are stopped by a signal, killed, or hindered, and go on: by processes, as a job script would do it.
+// labels: mpi
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <filesystem>
+#include <fstream>
+#include <string>
+#include <string_view>
+
+#include "support/run_files.hpp"
+#include "support/shell.hpp"
+#include "support/smooth_networks.hpp"
+#include "support/temporary_folder.hpp"
+
+#ifndef CONVOY_TEST_EXECUTABLE
+#define CONVOY_TEST_EXECUTABLE ""
+#endif
+
+namespace convoy {
+namespace {
+
+namespace fs = std::filesystem;
+using testing::HasSubstr;
+
+class ResumeProgram : public testing::Test {
+ protected:
+  void SetUp() override {
+    if (std::string_view(CONVOY_TEST_EXECUTABLE).empty()) GTEST_SKIP() << "built without the executable";
+    std::ofstream(file("smooth_norm.json")) << test::kSmoothNormNetwork;
+  }
+
+  fs::path file(const std::string& name) const { return folder_.path() / name; }
+  // In the test's folder; $launch starts two processes.
+  test::ShellOutcome shell(const std::string& script) const {
+    return test::run_shell("cd '" + folder_.path().string() +
+                           "'\nexport CONVOY='" CONVOY_TEST_EXECUTABLE
+                           "' OMPI_MCA_rmaps_base_oversubscribe=1\n"
+                           "launch='" CONVOY_TEST_SOURCE_DIR "/tools/launch 2'\n" +
+                           script);
+  }
+  // Waits until that holds; for twenty seconds at most.
+  static std::string wait_for(const std::string& condition) {
+    return "for i in $(seq 400); do if " + condition + "; then break; fi; sleep 0.05; done\n";
+  }
+
+  TemporaryFolder folder_;
+};
+
+const std::string kTrain =
+    "train --data synthetic:300 --model smooth_norm.json --batch 20 --threads 1 --optimizer sgd --momentum 0.9 "
+    "--learning-rate 0.01 --evaluation-batch 100 ";
+// 1500 steps, long enough for a signal to come between.
+const std::string kLong = kTrain + "--epochs 100 --evaluate-every end --log-every 1 ";
+
+TEST_F(ResumeProgram, one_command_starts_goes_on_and_knows_when_all_is_done) {
+  const std::string command = "$CONVOY " + kLong + "--out run --resume auto";
+  const auto stopped = shell(command + " 2>&1 &\njob=$!\n" + wait_for("[ -s run/metrics.jsonl ]") + "kill -TERM $job\nwait $job");
+  ASSERT_EQ(stopped.code, 75) << stopped.output;
+  EXPECT_THAT(stopped.output, HasSubstr("starts afresh"));
+  EXPECT_EQ(test::summary_of(file("run"))["state"], "stopped");
+  const auto done = shell("$CONVOY train --resume auto --out run 2>&1");
+  ASSERT_EQ(done.code, 0) << done.output;
+  EXPECT_THAT(done.output, HasSubstr("resumed after step"));
+  EXPECT_EQ(test::summary_of(file("run"))["state"], "done");
+  EXPECT_FALSE(fs::exists(file("run.1"))) << "moved aside";
+  const auto whole = shell("$CONVOY " + kLong + "--out whole 2>&1");
+  ASSERT_EQ(whole.code, 0) << whole.output;
+  EXPECT_EQ(test::weights_of(file("run")), test::weights_of(file("whole")));
+  const auto steps = [&](const char* run) {
+    std::vector<double> losses;
+    for (const auto& row : test::rows_of(file(run), "step")) losses.push_back(row["loss"]);
+    return losses;
+  };
+  EXPECT_EQ(steps("run"), steps("whole"));
+  const auto again = shell(command + " 2>&1");
+  EXPECT_EQ(again.code, 0);
+  EXPECT_EQ(again.output, "the run in run has taken its 1500 steps: nothing to resume\n");
+  const auto refused = shell(command + " --batch 10 2>&1");
+  EXPECT_EQ(refused.code, 2);
+  EXPECT_EQ(refused.output,
+            "convoy: --batch: the run has '20' and cannot go on with '10'; leave it out, or start anew with another "
+            "--out\n");
+}
+
+TEST_F(ResumeProgram, processes_of_mpirun_go_on_to_the_bit) {
+  if (test::run_shell("command -v mpirun").code != 0) GTEST_SKIP() << "no mpirun on the PATH";
+  const std::string launch = "$launch " + kLong + "--average every:3 --average-delay 1 ";
+  const auto whole = shell(launch + "--out whole 2>&1");
+  ASSERT_EQ(whole.code, 0) << whole.output;
+  const auto stopped = shell(launch + "--out run --checkpoint-every 50 2>&1 &\njob=$!\n" +
+                             wait_for("[ $(cat run/metrics.jsonl 2> /dev/null | wc -l) -gt 120 ]") + "kill -TERM $job\nwait $job");
+  ASSERT_EQ(stopped.code, 75) << stopped.output;
+  const auto done = shell("$launch train --resume auto --out run 2>&1");
+  ASSERT_EQ(done.code, 0) << done.output;
+  EXPECT_THAT(done.output, HasSubstr("resumed after step"));
+  EXPECT_EQ(test::weights_of(file("run")), test::weights_of(file("whole")));
+}
+
+TEST_F(ResumeProgram, by_time_too) {
+  const auto outcome = shell("$CONVOY " + kLong + "--checkpoint-every 1s --out run 2>&1 &\njob=$!\n" +
+                             wait_for("ls run/checkpoints/step-* 2> /dev/null | grep -q .") + "kill -9 $job\nwait $job");
+  ASSERT_EQ(outcome.code, 128 + 9);
+  EXPECT_EQ(shell("$CONVOY train --resume auto --out run --epochs 1 2>&1").code, 0);
+  EXPECT_GT(test::summary_of(file("run"))["resumed_at_step"], 0);
+}
+
+// A file where the folder would be hinders root too.
+TEST_F(ResumeProgram, a_checkpoint_that_cannot_be_written_is_a_warning_and_a_stop_without_one_a_failure) {
+  const std::string hindered = "$CONVOY " + kLong + "--out run --checkpoint-every 30 2>&1 &\njob=$!\n" +
+                               wait_for("[ -s run/summary.json ]") +
+                               "rm -rf run/checkpoints; echo in the way > run/checkpoints\n";
+  const auto goes_on = shell(hindered + "wait $job");
+  EXPECT_EQ(goes_on.code, 0) << goes_on.output;
+  EXPECT_THAT(goes_on.output, HasSubstr("warning: no checkpoint: "));
+  const auto stopped = shell("rm -rf run\n" + hindered + "kill -TERM $job\nwait $job");
+  EXPECT_EQ(stopped.code, 1) << stopped.output;
+  EXPECT_THAT(stopped.output, HasSubstr("stopped, but without a checkpoint of step"));
+}
+
+// The second checkpoint of this network finds no room.
+TEST_F(ResumeProgram, a_full_disk_is_a_warning) {
+  const std::string mounted = "unshare -Urm sh -c 'mount -t tmpfs -o size=160k full ";
+  if (shell("mkdir full\n" + mounted + "' 2>&1").code != 0) GTEST_SKIP() << "no file system of one's own can be mounted";
+  const auto outcome = shell("mkdir -p full\n" + mounted + "full && $CONVOY " + kTrain + "--epochs 3 --checkpoint-every 5 --log-every 1 --out full/run; code=$?; ls full/run/checkpoints; "
+                             "exit $code' 2>&1");
+  EXPECT_EQ(outcome.code, 0) << outcome.output;
+  EXPECT_THAT(outcome.output, HasSubstr("warning: no checkpoint: "));
+  EXPECT_THAT(outcome.output, HasSubstr(" bytes needed, "));
+}
+
+}  // namespace
+}  // namespace convoy
