@@ -121,7 +121,7 @@ TEST_F(ResumeProgram, a_checkpoint_that_cannot_be_written_is_a_warning_and_a_sto
 // The second checkpoint of this network finds no room.
 TEST_F(ResumeProgram, a_full_disk_is_a_warning) {
   const std::string mounted = "unshare -Urm sh -c 'mount -t tmpfs -o size=160k full ";
-  if (shell("mkdir full\n" + mounted + "' 2>&1").code != 0) GTEST_SKIP() << "no file system of one's own can be mounted";
+  if (shell("mkdir full\n" + mounted + "full' 2>&1").code != 0) GTEST_SKIP() << "no file system of one's own can be mounted";
   const auto outcome = shell("mkdir -p full\n" + mounted + "full && $CONVOY " + kTrain + "--epochs 3 --checkpoint-every 5 --log-every 1 --out full/run; code=$?; ls full/run/checkpoints; "
                              "exit $code' 2>&1");
   EXPECT_EQ(outcome.code, 0) << outcome.output;

@@ -9,6 +9,7 @@
 #include <string>
 #include <vector>
 
+#include "support/backends.hpp"
 #include "support/smooth_training.hpp"
 #include "train/checkpoint/checkpoint_folder.hpp"
 #include "train/checkpoint/resume.hpp"
@@ -139,6 +140,15 @@ TEST_F(Resume, whichever_way_images_come_and_are_augmented) {
                          Settings{{"data-mode", mode}, {"recalibrate", "2"}},
                      5, {5, 15});
   }
+}
+
+TEST_F(Resume, on_cuda_deterministic_runs_go_on_to_the_bit) {
+  if (const std::string lacks = lacks_gpus(); !lacks.empty()) GTEST_SKIP() << lacks;
+  const Settings settings =
+      smooth_norm() + kUneven + kNesterov + Settings{{"device", "cuda"}, {"deterministic", "true"}};
+  expect_bit_exact(settings, 4, {4, 12});
+  expect_bit_exact(settings + average("every:3", 2) + Settings{{"average-delay", "1"}, {"data-mode", "staged"}}, 4,
+                   {4, 12});
 }
 
 TEST_F(Resume, on_other_numbers_of_ranks_the_global_batches_stay) {
