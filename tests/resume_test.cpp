@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <filesystem>
 #include <fstream>
+#include <iterator>
 #include <string>
 #include <vector>
 
@@ -13,6 +14,7 @@
 #include "support/smooth_training.hpp"
 #include "train/checkpoint/checkpoint_folder.hpp"
 #include "train/checkpoint/resume.hpp"
+#include "train/run_options.hpp"
 #include "train/weights_file.hpp"
 
 namespace convoy {
@@ -142,6 +144,11 @@ TEST_F(Resume, whichever_way_images_come_and_are_augmented) {
   }
 }
 
+// Its first convolution is frozen, and drawn from the images.
+TEST_F(Resume, with_frozen_tensors) {
+  expect_bit_exact(Settings{{"model", "airbench_narrow"}} + kUneven + kNesterov, 6, {6}, 1);
+}
+
 TEST_F(Resume, on_cuda_deterministic_runs_go_on_to_the_bit) {
   if (const std::string lacks = lacks_gpus(); !lacks.empty()) GTEST_SKIP() << lacks;
   const Settings settings =
@@ -224,6 +231,18 @@ TEST_F(Resume, only_what_may_change_does) {
   EXPECT_THROW(resolve_resuming("seed-baseline", {{"resume", "auto"}, {"out", first.string()}}), UsageError);
   EXPECT_THROW(resolve_resuming("", {{"resume", "auto"}}), UsageError) << "--out is missing";
   EXPECT_THROW(resolve_resuming("", {{"resume", (first / "nowhere").string()}}), UsageError);
+}
+
+TEST_F(Resume, the_readme_lists_what_may_change) {
+  std::ifstream file(fs::path(CONVOY_TEST_SOURCE_DIR) / "README.md");
+  const std::string readme{std::istreambuf_iterator<char>(file), {}};
+  const std::size_t begin = readme.find("these options may change"), end = readme.find("and the number of processes", begin);
+  ASSERT_NE(end, std::string::npos);
+  const std::string list = readme.substr(begin, end - begin);
+  for (const RunOption& row : run_options()) {
+    const bool is_listed = list.find(fmt::format("`--{}`", row.name)) != std::string::npos;
+    EXPECT_EQ(is_listed, row.on_resume == OnResume::may_change) << row.name;
+  }
 }
 
 TEST_F(Resume, a_run_may_be_made_longer) {

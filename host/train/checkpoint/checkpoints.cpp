@@ -70,9 +70,10 @@ void Checkpoints::save(CheckpointContents contents) {
 
 // A disk that is full to the last byte would end the run at its next row of metrics.
 void Checkpoints::check_room(const fs::path& folder) const {
-  std::uint64_t bytes = shared_.bytes() + averaged_.size() * sizeof(float);
+  std::uint64_t bytes = 0;
   for (const auto& rank : ranks_) bytes += rank->bytes();
-  bytes = bytes * static_cast<std::uint64_t>(communicator_.size()) + kRoomForRows;
+  bytes *= static_cast<std::uint64_t>(communicator_.size());  // the others write as much at the same time
+  bytes += shared_.bytes() + averaged_.size() * sizeof(float) + kRoomForRows;
   const std::uintmax_t free = fs::space(folder).available;
   CONVOY_CHECK(free >= bytes, "{}: {} bytes needed, {} free", folder.string(), bytes, free);
 }
