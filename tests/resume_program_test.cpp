@@ -55,7 +55,8 @@ const std::string kLong = kTrain + "--epochs 100 --evaluate-every end --log-ever
 
 TEST_F(ResumeProgram, one_command_starts_goes_on_and_knows_when_all_is_done) {
   const std::string command = "$CONVOY " + kLong + "--out run --resume auto";
-  const auto stopped = shell(command + " 2>&1 &\njob=$!\n" + wait_for("[ -s run/metrics.jsonl ]") + "kill -TERM $job\nwait $job");
+  const auto stopped =
+      shell(command + " 2>&1 &\njob=$!\n" + wait_for("[ -s run/metrics.jsonl ]") + "kill -TERM $job\nwait $job");
   ASSERT_EQ(stopped.code, 75) << stopped.output;
   EXPECT_THAT(stopped.output, HasSubstr("starts afresh"));
   EXPECT_EQ(test::summary_of(file("run"))["state"], "stopped");
@@ -88,8 +89,9 @@ TEST_F(ResumeProgram, processes_of_mpirun_go_on_to_the_bit) {
   const std::string launch = "$launch " + kLong + "--average every:3 --average-delay 1 ";
   const auto whole = shell(launch + "--out whole 2>&1");
   ASSERT_EQ(whole.code, 0) << whole.output;
-  const auto stopped = shell(launch + "--out run --checkpoint-every 50 2>&1 &\njob=$!\n" +
-                             wait_for("[ $(cat run/metrics.jsonl 2> /dev/null | wc -l) -gt 120 ]") + "kill -TERM $job\nwait $job");
+  const auto stopped =
+      shell(launch + "--out run --checkpoint-every 50 2>&1 &\njob=$!\n" +
+            wait_for("[ $(cat run/metrics.jsonl 2> /dev/null | wc -l) -gt 120 ]") + "kill -TERM $job\nwait $job");
   ASSERT_EQ(stopped.code, 75) << stopped.output;
   const auto done = shell("$launch train --resume auto --out run 2>&1");
   ASSERT_EQ(done.code, 0) << done.output;
@@ -98,8 +100,9 @@ TEST_F(ResumeProgram, processes_of_mpirun_go_on_to_the_bit) {
 }
 
 TEST_F(ResumeProgram, by_time_too) {
-  const auto outcome = shell("$CONVOY " + kLong + "--checkpoint-every 1s --out run 2>&1 &\njob=$!\n" +
-                             wait_for("ls run/checkpoints/step-* 2> /dev/null | grep -q .") + "kill -9 $job\nwait $job");
+  const auto outcome =
+      shell("$CONVOY " + kLong + "--checkpoint-every 1s --out run 2>&1 &\njob=$!\n" +
+            wait_for("ls run/checkpoints/step-* 2> /dev/null | grep -q .") + "kill -9 $job\nwait $job");
   ASSERT_EQ(outcome.code, 128 + 9);
   EXPECT_EQ(shell("$CONVOY train --resume auto --out run --epochs 1 2>&1").code, 0);
   EXPECT_GT(test::summary_of(file("run"))["resumed_at_step"], 0);
@@ -121,9 +124,12 @@ TEST_F(ResumeProgram, a_checkpoint_that_cannot_be_written_is_a_warning_and_a_sto
 // The second checkpoint of this network finds no room.
 TEST_F(ResumeProgram, a_full_disk_is_a_warning) {
   const std::string mounted = "unshare -Urm sh -c 'mount -t tmpfs -o size=160k full ";
-  if (shell("mkdir full\n" + mounted + "full' 2>&1").code != 0) GTEST_SKIP() << "no file system of one's own can be mounted";
-  const auto outcome = shell("mkdir -p full\n" + mounted + "full && $CONVOY " + kTrain + "--epochs 3 --checkpoint-every 5 --log-every 1 --out full/run; code=$?; ls full/run/checkpoints; "
-                             "exit $code' 2>&1");
+  if (shell("mkdir full\n" + mounted + "full' 2>&1").code != 0)
+    GTEST_SKIP() << "no file system of one's own can be mounted";
+  const auto outcome =
+      shell("mkdir -p full\n" + mounted + "full && $CONVOY " + kTrain +
+            "--epochs 3 --checkpoint-every 5 --log-every 1 --out full/run; code=$?; ls full/run/checkpoints; "
+            "exit $code' 2>&1");
   EXPECT_EQ(outcome.code, 0) << outcome.output;
   EXPECT_THAT(outcome.output, HasSubstr("warning: no checkpoint: "));
   EXPECT_THAT(outcome.output, HasSubstr(" bytes needed, "));

@@ -1,5 +1,7 @@
-// Runs that go on from a checkpoint: to the bit as if nothing had happened, whatever the ranks average and wherever they
-// were; with other numbers of ranks; and which options may change.
+// Runs that go on from a checkpoint: to the bit as if nothing had happened, whatever the ranks average and wherever
+// they were; with other numbers of ranks; and which options may change.
+#include "train/checkpoint/resume.hpp"
+
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -13,7 +15,6 @@
 #include "support/backends.hpp"
 #include "support/smooth_training.hpp"
 #include "train/checkpoint/checkpoint_folder.hpp"
-#include "train/checkpoint/resume.hpp"
 #include "train/run_options.hpp"
 #include "train/weights_file.hpp"
 
@@ -131,6 +132,8 @@ TEST_F(Resume, with_many_workers) {
   }
   expect_bit_exact(smooth_norm() + kUneven + kNesterov + average("every:3", 1) + Settings{{"average-delay", "1"}}, 3,
                    {3, 9}, 3);
+  // Restored at the end, what was tested before the last average is there still.
+  expect_bit_exact(smooth_norm() + kUneven + kNesterov + average("end", 2), 11, {22}, 2);
 }
 
 TEST_F(Resume, whichever_way_images_come_and_are_augmented) {
@@ -177,11 +180,9 @@ TEST_F(Resume, on_other_numbers_of_ranks_the_global_batches_stay) {
 }
 
 TEST_F(Resume, on_another_number_of_ranks_from_the_mean_of_weights_and_moments) {
-  const Settings settings = smooth_norm() + kUneven + kNesterov + average("every:3", 4) +
-                            Settings{{"batch-per-rank", "3"},
-                                     {"checkpoint-every", "5"},
-                                     {"keep-checkpoints", "9"},
-                                     {"recalibrate", "0"}};
+  const Settings settings =
+      smooth_norm() + kUneven + kNesterov + average("every:3", 4) +
+      Settings{{"batch-per-rank", "3"}, {"checkpoint-every", "5"}, {"keep-checkpoints", "9"}, {"recalibrate", "0"}};
   const fs::path whole = run(settings);
   const Settings stays = {{"steps", "5"}, {"virtual-ranks", "2"}};  // no step more: what it starts from is evaluated
   const fs::path started = resumed(whole, 5, 1, stays);
@@ -196,7 +197,8 @@ TEST_F(Resume, on_another_number_of_ranks_from_the_mean_of_weights_and_moments) 
     return SafetensorsFile::open(checkpoint / ("rank-" + std::to_string(rank) + ".safetensors")).floats("moments");
   };
   const fs::path before = CheckpointFolder(whole).checkpoint(5);
-  const fs::path after = CheckpointFolder(resumed(whole, 5, 1, stays + Settings{{"checkpoint-every", "1"}})).checkpoint(5);
+  const fs::path after =
+      CheckpointFolder(resumed(whole, 5, 1, stays + Settings{{"checkpoint-every", "1"}})).checkpoint(5);
   std::vector<float> expected = moments(before, 0);
   EXPECT_GT(distance(moments(before, 1), expected), 0.01);
   for (int rank = 1; rank < 4; ++rank) {
@@ -206,7 +208,8 @@ TEST_F(Resume, on_another_number_of_ranks_from_the_mean_of_weights_and_moments) 
   for (float& value : expected) value /= 4;
   for (const int rank : {0, 1}) EXPECT_LT(distance(moments(after, rank), expected), kRounding);
   // 12 images a step, not 6.
-  EXPECT_EQ(rows_of(resumed(whole, 5, 1, {{"virtual-ranks", "2"}, {"log-every", "1"}}), "step")[0]["images_seen"], 6 * 12);
+  EXPECT_EQ(rows_of(resumed(whole, 5, 1, {{"virtual-ranks", "2"}, {"log-every", "1"}}), "step")[0]["images_seen"],
+            6 * 12);
 }
 
 TEST_F(Resume, only_what_may_change_does) {
@@ -236,7 +239,8 @@ TEST_F(Resume, only_what_may_change_does) {
 TEST_F(Resume, the_readme_lists_what_may_change) {
   std::ifstream file(fs::path(CONVOY_TEST_SOURCE_DIR) / "README.md");
   const std::string readme{std::istreambuf_iterator<char>(file), {}};
-  const std::size_t begin = readme.find("these options may change"), end = readme.find("and the number of processes", begin);
+  const std::size_t begin = readme.find("these options may change"),
+                    end = readme.find("and the number of processes", begin);
   ASSERT_NE(end, std::string::npos);
   const std::string list = readme.substr(begin, end - begin);
   for (const RunOption& row : run_options()) {
@@ -274,7 +278,8 @@ void flip_bit(const fs::path& file) {
   stream.put(static_cast<char>(byte ^ 4));
 }
 const Damage kDamages[] = {
-    {"a bit of the weights", [](const fs::path& c) { flip_bit(c / "shared.safetensors"); }, "its checksum does not fit"},
+    {"a bit of the weights", [](const fs::path& c) { flip_bit(c / "shared.safetensors"); },
+     "its checksum does not fit"},
     {"a bit of a rank's state", [](const fs::path& c) { flip_bit(c / "rank-1.safetensors"); },
      "its checksum does not fit"},
     {"a bit of state.json", [](const fs::path& c) { flip_bit(c / "state.json"); }, "damaged"},
@@ -290,8 +295,9 @@ const Damage kDamages[] = {
 };
 
 TEST_F(Resume, a_damaged_checkpoint_is_refused_in_a_line_and_the_one_before_it_used) {
-  const fs::path whole =
-      run(smooth_norm() + kUneven + kNesterov + average("every:3", 1) + Settings{{"checkpoint-every", "4"}, {"keep-checkpoints", "3"}}, 2);
+  const fs::path whole = run(smooth_norm() + kUneven + kNesterov + average("every:3", 1) +
+                                 Settings{{"checkpoint-every", "4"}, {"keep-checkpoints", "3"}},
+                             2);
   for (const Damage& damage : kDamages) {
     const fs::path run = folder_.path() / "damaged";
     fs::remove_all(run);
@@ -335,6 +341,10 @@ TEST_F(Resume, the_best_by_validation_accuracy_is_kept_beside_the_last) {
   EXPECT_EQ(read_manifest(folder / "checkpoints" / "best").validation_accuracy, best);
   const std::int64_t last = summary_of(folder)["steps"];
   ASSERT_LT(best_step, last) << "says nothing of what is kept";
+  // Gone on with, no later epoch is taken for a better one.
+  const fs::path again = resumed(folder, last, 1, {{"epochs", "7"}});
+  const double seventh = rows_of(again, "epoch").back()["validation_accuracy"];
+  EXPECT_EQ(read_manifest(again / "checkpoints" / "best").step, seventh > best ? last + 8 : best_step);
   EXPECT_THAT(checkpoints.steps(), testing::ElementsAre(last, best_step));
   EXPECT_FALSE(fs::exists(run(smooth() + kUneven + Settings{{"checkpoint-every", "4"}}) / "checkpoints" / "best"));
 }

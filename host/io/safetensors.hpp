@@ -36,7 +36,7 @@ struct WrittenFile {
 
 // Atomic; tensors in the order given. Throws where two have one name or a shape does not fit the bytes.
 WrittenFile write_safetensors(const std::filesystem::path& path, std::span<const TensorView> tensors,
-                       const TensorMetadata& metadata = {});
+                              const TensorMetadata& metadata = {});
 
 // A file read whole; owns its bytes.
 class SafetensorsFile {

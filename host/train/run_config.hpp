@@ -121,10 +121,10 @@ struct RunConfig {
   std::string resume;                          // auto, a checkpoint, or a run; empty: start afresh
   std::string checkpoint_every = "0";          // see CheckpointInterval
   int keep_checkpoints = 2;
-  int evaluate_every = 1;                      // epochs; 0: at the end only
-  int evaluation_batch = 1000;                 // images
-  int log_every = 100;                         // steps between rows of metrics.jsonl; 0: none
-  bool log_ranks = false;                      // a file for each rank too
+  int evaluate_every = 1;       // epochs; 0: at the end only
+  int evaluation_batch = 1000;  // images
+  int log_every = 100;          // steps between rows of metrics.jsonl; 0: none
+  bool log_ranks = false;       // a file for each rank too
 
   // Where each option's value comes from, by the option's name: "command line" or "recipe.toml:12".
   std::map<std::string, std::string> origins;

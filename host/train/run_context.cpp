@@ -23,9 +23,9 @@ EarlierWork earlier_work(const Manifest& manifest) {
 
 }  // namespace
 
-
 RunFolder RunContext::open_folder(const RunConfig& config, const LoadedCheckpoint* resumed) {
-  const std::filesystem::path path = config.out.empty() ? default_run_path(config.name) : std::filesystem::path(config.out);
+  const std::filesystem::path path =
+      config.out.empty() ? default_run_path(config.name) : std::filesystem::path(config.out);
   std::error_code ignored;
   if (resumed != nullptr && std::filesystem::equivalent(path, resumed->run(), ignored)) return RunFolder::reopen(path);
   RunFolder folder = RunFolder::create(path);

@@ -218,8 +218,9 @@ RunResults train(RunConfig config, Communicator& workers, RunContext& context) {
   }
   const RunFacts facts = facts_of(config, data, model, backend.info(), world.size());
   const std::int64_t images_before = resumed ? resumed->manifest().images_seen : 0;
-  RunRecorder& recorder = context.open(
-      config, facts, {.images = plan.images(), .first = images_before, .epochs = config.epochs}, resumed ? &*resumed : nullptr);
+  RunRecorder& recorder =
+      context.open(config, facts, {.images = plan.images(), .first = images_before, .epochs = config.epochs},
+                   resumed ? &*resumed : nullptr);
   if (resumed) context.note(resumed_line(*resumed, config, world));
   std::vector<RankLog> rank_logs =
       open_rank_logs(config, communicator, world, recorder, backend.info(),

@@ -176,8 +176,8 @@ void Trainer::save_checkpoint(const Weights& averaged, std::optional<double> val
 
 // A best epoch is always kept; its checkpoint has the very weights that were evaluated.
 void Trainer::checkpoint_after_epoch(const EpochMetrics& row, bool is_last) {
-  const bool is_best = row.validation_accuracy &&
-                       (!best_validation_accuracy_ || *row.validation_accuracy > *best_validation_accuracy_);
+  const bool is_best =
+      row.validation_accuracy && (!best_validation_accuracy_ || *row.validation_accuracy > *best_validation_accuracy_);
   if (is_best) best_validation_accuracy_ = row.validation_accuracy;
   const bool is_wanted = parts_.checkpoints.is_wanted() && (is_best || is_last);
   if (!is_wanted && !is_checkpoint_due()) return;

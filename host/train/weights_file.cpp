@@ -96,14 +96,14 @@ WrittenFile save_weights(const std::filesystem::path& path, const ParamLayout& l
   }
   return write_safetensors(path, views,
                            {{"convoy.network", info.network},
-                     {"convoy.mean", Json(info.mean).dump()},
-                     {"convoy.std", Json(info.deviation).dump()},
-                     {"convoy.classes", Json(info.class_names).dump()},
-                     {"convoy.recipe", info.recipe},
-                     {"convoy.views", std::to_string(info.views)},
-                     {"convoy.evaluation_batch", std::to_string(info.evaluation_batch)},
-                     {"convoy.precision", info.precision},
-                     {"convoy.version", std::string(build_info().version)}});
+                            {"convoy.mean", Json(info.mean).dump()},
+                            {"convoy.std", Json(info.deviation).dump()},
+                            {"convoy.classes", Json(info.class_names).dump()},
+                            {"convoy.recipe", info.recipe},
+                            {"convoy.views", std::to_string(info.views)},
+                            {"convoy.evaluation_batch", std::to_string(info.evaluation_batch)},
+                            {"convoy.precision", info.precision},
+                            {"convoy.version", std::string(build_info().version)}});
 }
 
 LoadedWeights open_weights(const std::filesystem::path& path) {

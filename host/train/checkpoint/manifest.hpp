@@ -21,9 +21,9 @@ struct CheckpointFile {
 };
 
 struct Manifest {
-  std::int64_t step = 0;   // optimizer steps taken
-  int epochs_done = 0;     // whose row is in metrics.jsonl
-  int world_size = 1;      // ranks
+  std::int64_t step = 0;  // optimizer steps taken
+  int epochs_done = 0;    // whose row is in metrics.jsonl
+  int world_size = 1;     // ranks
   std::int64_t steps_per_epoch = 0;
   std::int64_t images_seen = 0;
   std::uint64_t seed = 0;

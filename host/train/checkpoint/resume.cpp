@@ -68,13 +68,14 @@ fs::path without_slash(const fs::path& path) {
 
 // Of the last setting of that name; empty where there is none.
 std::string value_of(const std::vector<Setting>& settings, std::string_view option) {
-  const auto last = std::find_if(settings.rbegin(), settings.rend(), [&](const Setting& s) { return s.option == option; });
+  const auto last =
+      std::find_if(settings.rbegin(), settings.rend(), [&](const Setting& s) { return s.option == option; });
   return last == settings.rend() ? "" : last->value;
 }
 
 [[noreturn]] void fail_fixed(const std::string& option, const std::string& old_value, const std::string& new_value) {
-  fail_usage("--{}: the run has '{}' and cannot go on with '{}'; leave it out, or start anew with another --out", option,
-             old_value.substr(0, kLongestShown), new_value.substr(0, kLongestShown));
+  fail_usage("--{}: the run has '{}' and cannot go on with '{}'; leave it out, or start anew with another --out",
+             option, old_value.substr(0, kLongestShown), new_value.substr(0, kLongestShown));
 }
 
 // Group settings may not change; the first of a group's options that does is shown.
@@ -154,7 +155,8 @@ std::optional<std::string> finished_line(const RunConfig& config) {
   if (config.resume != kResumeAuto) return std::nullopt;
   const Json summary = summary_of(config.out);
   if (!summary.is_object() || !is_there(fs::path(config.out) / "weights.safetensors")) return std::nullopt;
-  const bool is_done = summary.value("state", "") == "done", was_told = summary.value("reason", "").starts_with("--steps");
+  const bool is_done = summary.value("state", "") == "done",
+             was_told = summary.value("reason", "").starts_with("--steps");
   if (!is_done && !was_told) return std::nullopt;
   const auto steps = summary.value("steps", std::int64_t{0});
   const Found found = find_checkpoints(config);

@@ -17,7 +17,7 @@ class Snapshot final : public StateVisitor {
  public:
   explicit Snapshot(Backend& backend) : backend_(backend) {}
 
-  void clear();  // before each copy
+  void clear();                                                                 // before each copy
   void device(std::string_view name, float* data, std::size_t count) override;  // waits for the device
   void values(std::string_view name, std::vector<double>& values) override;
   void values(std::string_view name, std::vector<std::int64_t>& values) override;
