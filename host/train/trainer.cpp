@@ -94,7 +94,10 @@ RunResults Trainer::run() {
     if (is_last) break;
   }
   const bool was_done = evaluated_ == nullptr && results_.stop_signal == 0;  // restored at the end
-  if (was_done) prepare_evaluation(epochs_done_ - 1);
+  if (was_done) {
+    parts_.training.set_order(parts_.shards.order(epochs_done_ - 1));  // which new statistics are taken over
+    prepare_evaluation(epochs_done_ - 1);
+  }
   if (results_.stop_signal != 0) save_checkpoint(parts_.averager.averaged(), std::nullopt, false);
   const bool is_safe = parts_.checkpoints.finish();
   CONVOY_CHECK(is_safe || results_.stop_signal == 0, "stopped, but without a checkpoint of step {}", results_.steps);
