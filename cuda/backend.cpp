@@ -64,6 +64,13 @@ class CudaBackend final : public Backend {
     return record_graph(step, stream_.get(), capture_);
   }
 
+  std::size_t narrow_bytes(std::size_t elements) const override {
+    return context_.compute == DType::f32 ? 0 : elements * bytes_per_element(context_.compute);
+  }
+  void narrow(const float* weights, std::size_t count, void* narrow_weights) override {
+    cuda::narrow(weights, context_.compute, count, narrow_weights, stream_.get());
+  }
+
   std::size_t activation_bytes(int batch, const Extent& extent) const override {
     return static_cast<std::size_t>(batch * extent.elements()) * bytes_per_element(context_.compute);
   }
@@ -231,7 +238,7 @@ void CudaBackend::pack_activation(int batch, const Extent& extent, const float* 
   if (context_.compute == DType::f32) return upload(device, host_nhwc, count * sizeof(float));
   const Arena wide = allocate(count * sizeof(float), "an activation in fp32", Communicated::no);
   upload(wide.data(), host_nhwc, wide.bytes());
-  narrow(wide.floats(), context_.compute, count, device, stream_.get());
+  narrow(wide.floats(), count, device);
   wait();  // before the memory goes
 }
 

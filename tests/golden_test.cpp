@@ -112,9 +112,11 @@ Pass run_pass(Backend& backend, const Model& model, const golden::File& file) {
   program.bind({.activations = activations.at(0),
                 .weight_copies = copies.at(0),
                 .weights = weights.data(),
+                .narrow_weights = weights.narrow(),
                 .gradients = gradients.floats(),
                 .row = current,
                 .order = set.source().order});
+  weights.refresh_narrow();
   program.refresh_weight_copies();
   backend.prepare_input({.source = set.source(),
                          .image = set.image(),

@@ -354,7 +354,12 @@ TEST(Programs, parameters_gradients_and_copies_are_bound_where_the_layout_says) 
   std::vector<float> weights(layout.total_elements), gradients(layout.trainable_elements);
   const StepRow row;
   const std::int32_t order = 0;
-  ProgramMemory memory{activations.data(), copies.data(), weights.data(), gradients.data(), &row, &order};
+  ProgramMemory memory{.activations = activations.data(),
+                       .weight_copies = copies.data(),
+                       .weights = weights.data(),
+                       .gradients = gradients.data(),
+                       .row = &row,
+                       .order = &order};
   program.bind(memory);
   const auto parameter = [&](const char* name) { return layout.parameters[layout.find(name)].offset; };
   ASSERT_EQ(program.nodes().size(), 3U);

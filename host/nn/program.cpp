@@ -148,6 +148,11 @@ void Program::bind(const ProgramMemory& memory) {
     const auto parameter = [&](int index) -> float* {
       return index < 0 ? nullptr : memory.weights + layout_.parameters[index].offset;
     };
+    const auto narrow = [&](int index) -> const void* {
+      if (index < 0 || memory.narrow_weights == nullptr) return nullptr;
+      return static_cast<const std::byte*>(memory.narrow_weights) +
+             backend_.narrow_bytes(layout_.parameters[index].offset);
+    };
     const auto gradient = [&](int index) -> float* {
       const bool is_wanted = index >= 0 && memory.gradients != nullptr && layout_.parameters[index].trainable();
       return is_wanted ? memory.gradients + layout_.parameters[index].offset : nullptr;
@@ -161,6 +166,8 @@ void Program::bind(const ProgramMemory& memory) {
     operands.saved = data(saved_buffer_[i]);
     operands.weights = parameter(operation.weights);
     operands.bias = parameter(operation.bias);
+    operands.narrow_weights = narrow(operation.weights);
+    operands.narrow_bias = narrow(operation.bias);
     operands.running_mean = parameter(operation.running_mean);
     operands.running_variance = parameter(operation.running_variance);
     operands.weight_copies = memory.weight_copies + weight_copy_offset_[i];

@@ -18,11 +18,12 @@ namespace convoy {
 
 // Device memory a program works on.
 struct ProgramMemory {
-  std::byte* activations = nullptr;    // activation_bytes()
-  std::byte* weight_copies = nullptr;  // weight_copy_bytes()
-  float* weights = nullptr;            // the whole parameter buffer (weights, statistics, frozen)
-  float* gradients = nullptr;          // trainable_elements; null in evaluation
-  const StepRow* row = nullptr;        // the current row
+  std::byte* activations = nullptr;      // activation_bytes()
+  std::byte* weight_copies = nullptr;    // weight_copy_bytes()
+  float* weights = nullptr;              // the whole parameter buffer (weights, statistics, frozen)
+  const void* narrow_weights = nullptr;  // the same in the compute type; null where Backend::narrow_bytes is 0
+  float* gradients = nullptr;            // trainable_elements; null in evaluation
+  const StepRow* row = nullptr;          // the current row
   const std::int32_t* order = nullptr;
 };
 

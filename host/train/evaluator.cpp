@@ -60,10 +60,12 @@ bool Evaluator::run_batches(const Weights& weights, DeviceSet& set, Communicator
   program_.bind({.activations = activations_.at(0),
                  .weight_copies = weight_copies_.at(0),
                  .weights = weights_.data(),
+                 .narrow_weights = weights_.narrow(),
                  .gradients = nullptr,
                  .row = static_cast<StepRow*>(row_.data()),
                  .order = set.source().order});
   weights_.copy_from(weights);
+  weights_.refresh_narrow();
   program_.refresh_weight_copies();
   const std::int64_t batch = program_.batch();
   const auto count = static_cast<std::int64_t>(set.count());

@@ -113,6 +113,13 @@ TrialResults run_trial(Backend& backend, const OperationSpec& spec, int batch, c
     operands.residual_gradient = buffers.allocate(backend.activation_bytes(batch, shape.output));
   operands.weights = buffers.floats(given.weights);
   operands.bias = buffers.floats(given.bias);
+  const auto narrow = [&](const float* values, std::size_t count) {
+    void* narrowed = buffers.allocate(backend.narrow_bytes(count));
+    if (narrowed != nullptr) backend.narrow(values, count, narrowed);
+    return narrowed;
+  };
+  operands.narrow_weights = narrow(operands.weights, shape.weights);
+  operands.narrow_bias = narrow(operands.bias, shape.bias);
   if (shape.weights_gradient)
     operands.weights_gradient = static_cast<float*>(buffers.allocate(shape.weights * sizeof(float)));
   if (shape.bias_gradient) operands.bias_gradient = static_cast<float*>(buffers.allocate(shape.bias * sizeof(float)));

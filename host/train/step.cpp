@@ -97,6 +97,7 @@ void TrainStep::prepare(const std::vector<StepVariant>& variants) {
     prepared.program->bind({.activations = activations_.at(0),
                             .weight_copies = prepared.weight_copies.at(0),
                             .weights = weights_.data(),
+                            .narrow_weights = weights_.narrow(),
                             .gradients = gradients_.floats(),
                             .row = &control->row,
                             .order = data_.source().order});
@@ -199,7 +200,8 @@ void TrainStep::enqueue_update(Prepared& prepared) {
                                .second_moment = weights_.second_moment(),
                                .gradient_factor = clips ? &control->clip_factor : nullptr,
                                .workspace = update_workspace_.data(),
-                               .row = &control->row});
+                               .row = &control->row,
+                               .narrow_weights = weights_.narrow()});
   on_progress_();
 }
 
@@ -211,6 +213,7 @@ TrainStep::Prepared& TrainStep::prepared_for(const StepVariant& variant) {
     backend_.zero(gradients_.data(), gradients_.bytes());
     frozen_groups_ = variant.frozen_groups;
   }
+  weights_.refresh_narrow();
   if (prepared.copies_version != weights_.version()) {
     prepared.program->refresh_weight_copies();
     prepared.copies_version = weights_.version();
@@ -237,7 +240,7 @@ void TrainStep::run(const StepVariant& variant) {
     enqueue_gradients(prepared);
     enqueue_update(prepared);
   });
-  weights_.touch();
+  weights_.touch_by_update();
 }
 
 void TrainStep::run_gradients(const StepVariant& variant) {
@@ -250,7 +253,7 @@ void TrainStep::run_gradients(const StepVariant& variant) {
 void TrainStep::run_update(const StepVariant& variant) {
   Prepared& prepared = prepared_.at(variant);
   replay(prepared.update, variant, [this, &prepared] { enqueue_update(prepared); });
-  weights_.touch();
+  weights_.touch_by_update();
 }
 
 LossSums TrainStep::take_sums() {

@@ -161,6 +161,12 @@ class Backend {
   virtual std::unique_ptr<Update> plan(const UpdateSpec&) = 0;
   virtual std::unique_ptr<Recording> record(StepKind, const std::function<void()>& step) = 0;
 
+  // Narrow weights: a whole buffer of parameters in the compute type, at the same offsets, for a backend whose
+  // operations read them there. Updates write them along with the weights; whoever else changes weights calls `narrow`.
+  // Bytes for so many elements; 0: operations read the fp32 weights, or copies of their own (Operation::refresh).
+  virtual std::size_t narrow_bytes(std::size_t /*elements*/) const { return 0; }
+  virtual void narrow(const float* /*weights*/, std::size_t /*count*/, void* /*narrow_weights*/) {}
+
   // Bytes of an activation [N,H,W,C] in this backend's layout, and the two conversions; for the edges (tests, init).
   virtual std::size_t activation_bytes(int batch, const Extent&) const = 0;
   virtual void pack_activation(int batch, const Extent&, const float* host_nhwc, void* device) = 0;

@@ -9,6 +9,7 @@
 
 #include "convoy/error.hpp"
 #include "support/guarded_buffer.hpp"
+#include "support/narrow_weights.hpp"
 #include "support/rounding.hpp"
 
 namespace convoy::test {
@@ -67,25 +68,13 @@ std::vector<float> unpacked_and_checked(Backend& backend, int batch, const Exten
 struct Buffers {
   GuardedBuffer input, residual, output, saved, workspace, output_gradient, input_gradient, residual_gradient;
   GuardedBuffer weights, bias, weights_gradient, bias_gradient, running_mean, running_variance, weight_copies;
+  GuardedBuffer narrow_weights, narrow_bias;
   GuardedBuffer row, order;
 
   std::vector<const GuardedBuffer*> all() const {
-    return {&input,
-            &residual,
-            &output,
-            &saved,
-            &workspace,
-            &output_gradient,
-            &input_gradient,
-            &residual_gradient,
-            &weights,
-            &bias,
-            &weights_gradient,
-            &bias_gradient,
-            &running_mean,
-            &running_variance,
-            &weight_copies,
-            &row,
+    return {&input,          &residual,          &output,        &saved,          &workspace,        &output_gradient,
+            &input_gradient, &residual_gradient, &weights,       &bias,           &weights_gradient, &bias_gradient,
+            &running_mean,   &running_variance,  &weight_copies, &narrow_weights, &narrow_bias,      &row,
             &order};
   }
 };
@@ -127,6 +116,8 @@ Buffers allocate(Backend& backend, const OperationShape& shape, const Needs& nee
       uploaded(backend, tensors.running_mean, "running_mean"),
       uploaded(backend, tensors.running_variance, "running_variance"),
       plain(needs.weight_copies, "weight_copies"),
+      narrow_weights(backend, uploaded(backend, tensors.weights, "weights"), "narrow_weights"),
+      narrow_weights(backend, uploaded(backend, tensors.bias, "bias"), "narrow_bias"),
       plain(sizeof(StepRow), "row"),
       plain(tensors.order.size() * sizeof(std::int32_t), "order"),
   };
@@ -153,6 +144,8 @@ Operands operands_of(const Buffers& buffers) {
   operands.running_mean = buffers.running_mean.as<float>();
   operands.running_variance = buffers.running_variance.as<float>();
   operands.weight_copies = buffers.weight_copies.data();
+  operands.narrow_weights = buffers.narrow_weights.data();
+  operands.narrow_bias = buffers.narrow_bias.data();
   operands.row = buffers.row.as<StepRow>();
   operands.order = buffers.order.as<std::int32_t>();
   return operands;
