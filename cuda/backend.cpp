@@ -70,6 +70,9 @@ class CudaBackend final : public Backend {
   void narrow(const float* weights, std::size_t count, void* narrow_weights) override {
     cuda::narrow(weights, context_.compute, count, narrow_weights, stream_.get());
   }
+  void widen(std::span<const ElementRange> ranges, const void* narrow_gradients, float* gradients) override {
+    cuda::widen(ranges, narrow_gradients, context_.compute, gradients, stream_.get());
+  }
 
   std::size_t activation_bytes(int batch, const Extent& extent) const override {
     return static_cast<std::size_t>(batch * extent.elements()) * bytes_per_element(context_.compute);
@@ -246,7 +249,8 @@ void CudaBackend::unpack_activation(int batch, const Extent& extent, const void*
   const auto count = static_cast<std::size_t>(batch * extent.elements());
   if (context_.compute == DType::f32) return download(host_nhwc, device, count * sizeof(float));
   const Arena wide = allocate(count * sizeof(float), "an activation in fp32", Communicated::no);
-  widen(device, context_.compute, count, wide.floats(), stream_.get());
+  const ElementRange all{0, count};
+  widen({&all, 1}, device, wide.floats());
   download(host_nhwc, wide.data(), wide.bytes());
 }
 

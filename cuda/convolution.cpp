@@ -8,11 +8,10 @@
 #include <optional>
 #include <string>
 
+#include "bias_gradient.hpp"
 #include "cudnn/plan.hpp"
 #include "cudnn/tuner.hpp"
 #include "device_memory.hpp"
-#include "kernels/bias_gradient.hpp"
-#include "kernels/convert.hpp"
 #include "kernels/relu.hpp"
 #include "nn/check_spec.hpp"
 #include "operations.hpp"
@@ -36,7 +35,6 @@ class Convolution final : public Operation {
 
  private:
   cudnn::Plan plan(Pass) const;
-  bool trains_bias() const { return spec_.bias && spec_.bias_gradient; }
   bool has_relu() const { return spec_.activation == Activation::relu; }
   bool adds_bias() const { return spec_.bias || has_relu(); }
   bool is_narrow() const { return context_.compute != DType::f32; }
@@ -62,7 +60,7 @@ class Convolution final : public Operation {
   bool trains_;
   Context context_;
   std::optional<cudnn::Plan> forward_, data_, weights_;
-  std::size_t narrow_gradient_ = 0;  // bytes of the filters' gradient as cuDNN writes it, first in the workspace
+  BiasGradient bias_gradient_;
   std::size_t workspace_bytes_ = 0;
   DeviceMemory zeros_;  // the bias of a ReLU without one
 };
@@ -83,11 +81,11 @@ Convolution::Convolution(const ConvSpec& spec, int batch, Mode mode, const Conte
   }
   if (spec_.weights_gradient) {
     weights_ = plan(Pass::backward_weights);
-    narrow_gradient_ = is_narrow() ? align_up(bytes(filter_elements())) : 0;
-    workspace_bytes_ = std::max(workspace_bytes_, narrow_gradient_ + weights_->workspace_bytes());
+    workspace_bytes_ = std::max(workspace_bytes_, weights_->workspace_bytes());
   }
-  if (trains_bias()) {
-    workspace_bytes_ = std::max(workspace_bytes_, bias_gradient_workspace(output_rows(), spec_.output.channels));
+  if (spec_.bias && spec_.bias_gradient) {
+    bias_gradient_ = BiasGradient(output_rows(), spec_.output.channels, context_);
+    workspace_bytes_ = std::max(workspace_bytes_, bias_gradient_.workspace_bytes());
   }
 }
 
@@ -105,6 +103,7 @@ Needs Convolution::needs() const {
   needs.output = bytes(output_elements());
   needs.input_gradient = trains_ && spec_.input_gradient ? bytes(input_elements()) : 0;
   needs.workspace = workspace_bytes_;
+  needs.narrow_gradient = trains_ && spec_.weights_gradient && is_narrow();
   needs.backward_reads_input = trains_ && spec_.weights_gradient;
   needs.backward_reads_output = trains_ && has_relu();
   return needs;
@@ -147,16 +146,11 @@ void Convolution::backward_begin(const Operands& operands) {
 
 void Convolution::backward_weights(const Operands& operands) {
   if (spec_.weights_gradient) {
-    void* gradient = is_narrow() ? operands.workspace : operands.weights_gradient;
-    weights_->execute(context_.cudnn, {operands.input, gradient, operands.output_gradient},
-                      static_cast<std::byte*>(operands.workspace) + narrow_gradient_);
-    if (is_narrow()) {
-      widen(gradient, context_.compute, filter_elements(), operands.weights_gradient, context_.stream);
-    }
+    void* gradient = is_narrow() ? operands.narrow_weights_gradient : operands.weights_gradient;
+    weights_->execute(context_.cudnn, {operands.input, gradient, operands.output_gradient}, operands.workspace);
   }
-  if (trains_bias()) {
-    bias_gradient(operands.output_gradient, context_.compute, output_rows(), spec_.output.channels, operands.workspace,
-                  operands.bias_gradient, context_.stream);
+  if (bias_gradient_.is_wanted()) {
+    bias_gradient_.run(operands.output_gradient, operands.workspace, operands.bias_gradient);
   }
 }
 

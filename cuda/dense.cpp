@@ -2,7 +2,7 @@
 // as [O, H*W*C]. Gradients of weights leave the product in fp32 whatever the compute type, so nothing widens them.
 #include <algorithm>
 
-#include "kernels/bias_gradient.hpp"
+#include "bias_gradient.hpp"
 #include "kernels/relu.hpp"
 #include "matrix_product.hpp"
 #include "nn/check_spec.hpp"
@@ -42,6 +42,7 @@ class Dense final : public Operation {
   Context context_;
   std::size_t element_bytes_;
   MatrixProduct forward_, data_, weights_;
+  BiasGradient bias_gradient_;
 };
 
 Dense::Dense(const DenseSpec& spec, int batch, Mode mode, const Context& context)
@@ -73,6 +74,7 @@ Dense::Dense(const DenseSpec& spec, int batch, Mode mode, const Context& context
                               .tf32 = tf32},
                              context);
   }
+  if (trains_ && spec.bias && spec.bias_gradient) bias_gradient_ = BiasGradient(batch, spec.outputs, context);
   if (trains_ && spec.input_gradient) {
     data_ = MatrixProduct({.m = batch,
                            .n = inputs,
@@ -88,9 +90,8 @@ Needs Dense::needs() const {
   Needs needs;
   needs.output = outputs() * bytes_per_element(output_type());
   needs.input_gradient = trains_ && spec_.input_gradient ? input_bytes() : 0;
-  needs.workspace =
-      std::max({forward_.workspace_bytes(), weights_.workspace_bytes(), data_.workspace_bytes(),
-                trains_ && spec_.bias && spec_.bias_gradient ? bias_gradient_workspace(batch_, spec_.outputs) : 0});
+  needs.workspace = std::max({forward_.workspace_bytes(), weights_.workspace_bytes(), data_.workspace_bytes(),
+                              bias_gradient_.workspace_bytes()});
   needs.backward_reads_input = trains_ && spec_.weights_gradient;
   needs.backward_reads_output = trains_ && spec_.activation == Activation::relu;
   return needs;
@@ -135,9 +136,8 @@ void Dense::backward_weights(const Operands& operands) {
                   .d = operands.weights_gradient,
                   .workspace = operands.workspace});
   }
-  if (spec_.bias && spec_.bias_gradient) {
-    bias_gradient(operands.output_gradient, context_.compute, batch_, spec_.outputs, operands.workspace,
-                  operands.bias_gradient, context_.stream);
+  if (bias_gradient_.is_wanted()) {
+    bias_gradient_.run(operands.output_gradient, operands.workspace, operands.bias_gradient);
   }
 }
 

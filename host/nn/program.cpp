@@ -134,7 +134,15 @@ void Program::plan_buffers() {
   plan_ = plan_memory(buffers_);
 }
 
+std::size_t Program::narrow_gradient_bytes() const {
+  const bool any = std::ranges::any_of(needs_, &Needs::narrow_gradient);
+  return any ? backend_.narrow_bytes(layout_.trainable_elements) : 0;
+}
+
 void Program::bind(const ProgramMemory& memory) {
+  gradients_ = memory.gradients;
+  narrow_gradients_ = memory.narrow_gradients;
+  unwidened_.reserve(nodes_.size());
   const auto data = [&](int buffer) -> void* {
     return buffer < 0 ? nullptr : memory.activations + plan_.offsets[buffer];
   };
@@ -180,6 +188,10 @@ void Program::bind(const ProgramMemory& memory) {
     operands.output_gradient = gradient_data_[operation.output];
     operands.weights_gradient = gradient(operation.weights);
     operands.bias_gradient = gradient(operation.bias);
+    if (needs_[i].narrow_gradient && operands.weights_gradient != nullptr) {
+      operands.narrow_weights_gradient = static_cast<std::byte*>(memory.narrow_gradients) +
+                                         backend_.narrow_bytes(layout_.parameters[operation.weights].offset);
+    }
     const auto target = [&](int tensor, int partial) -> void* {
       if (tensor < 0 || !network_.tensors[tensor].gradient) return nullptr;
       if (partial < 0) return gradient_data_[tensor];
@@ -209,6 +221,10 @@ void Program::backward(const GradientReady& ready) {
     Node& node = nodes_[i];
     node.operation->backward_begin(node.backward);
     node.operation->backward_weights(node.backward);
+    if (node.backward.narrow_weights_gradient != nullptr) {
+      const Parameter& weights = layout_.parameters[network_.operations[i].weights];
+      unwidened_.push_back({weights.offset, weights.count});
+    }
     if (ready) ready(static_cast<int>(i));
     node.operation->backward_data(node.backward);
     for (const Node::Sum& sum : node.sums) {
@@ -216,6 +232,13 @@ void Program::backward(const GradientReady& ready) {
     }
     on_progress_();
   }
+  complete_gradients();
+}
+
+void Program::complete_gradients() {
+  if (unwidened_.empty()) return;
+  backend_.widen(unwidened_, narrow_gradients_, gradients_);
+  unwidened_.clear();
 }
 
 }  // namespace convoy

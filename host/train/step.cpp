@@ -66,7 +66,7 @@ TrainStep::TrainStep(Backend& backend, const Model& model, const RunConfig& conf
 }
 
 void TrainStep::prepare(const std::vector<StepVariant>& variants) {
-  std::size_t activation_bytes = 0, update_bytes = 0;
+  std::size_t activation_bytes = 0, update_bytes = 0, narrow_bytes = 0;
   for (const StepVariant& variant : variants) {
     Prepared& prepared = prepared_[variant];
     if (prepared.program) continue;
@@ -82,16 +82,17 @@ void TrainStep::prepare(const std::vector<StepVariant>& variants) {
     plan_exchange(prepared);
     activation_bytes = std::max(activation_bytes, prepared.program->activation_bytes());
     update_bytes = std::max(update_bytes, prepared.optimizer->workspace_bytes());
+    narrow_bytes = std::max(narrow_bytes, prepared.program->narrow_gradient_bytes());
   }
   // One arena serves every variant, since they never run together.
-  if (activation_bytes > activations_.bytes()) {
-    activations_ = {};
-    activations_ = backend_.allocate(activation_bytes, "activations");
-  }
-  if (update_bytes > update_workspace_.bytes()) {
-    update_workspace_ = {};
-    update_workspace_ = backend_.allocate(update_bytes, "workspace of the update");
-  }
+  const auto grow = [this](Arena& arena, std::size_t bytes, const char* what) {
+    if (bytes <= arena.bytes()) return;
+    arena = {};
+    arena = backend_.allocate(bytes, what);
+  };
+  grow(activations_, activation_bytes, "activations");
+  grow(update_workspace_, update_bytes, "workspace of the update");
+  grow(narrow_gradients_, narrow_bytes, "narrow gradients");
   auto* control = static_cast<StepControl*>(control_.data());
   for (auto& [variant, prepared] : prepared_) {
     prepared.program->bind({.activations = activations_.at(0),
@@ -99,6 +100,7 @@ void TrainStep::prepare(const std::vector<StepVariant>& variants) {
                             .weights = weights_.data(),
                             .narrow_weights = weights_.narrow(),
                             .gradients = gradients_.floats(),
+                            .narrow_gradients = narrow_gradients_.data(),
                             .row = &control->row,
                             .order = data_.source().order});
   }
@@ -180,7 +182,10 @@ void TrainStep::enqueue_backward(Prepared& prepared) {
   const std::size_t last = buckets.size() - 1;
   std::size_t begun = 0;
   const auto begin_completed = [&](int operation) {
-    for (; begun < last && buckets[begun].operation >= operation; ++begun) exchange_->begin(buckets[begun]);
+    for (; begun < last && buckets[begun].operation >= operation; ++begun) {
+      prepared.program->complete_gradients();
+      exchange_->begin(buckets[begun]);
+    }
   };
   prepared.program->backward(std::ref(begin_completed));  // by reference: a copy would need memory in every step
   begin_completed(0);                                     // where no operation takes part in the pass

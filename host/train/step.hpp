@@ -109,7 +109,7 @@ class TrainStep {
   const RunConfig& config_;
   Weights& weights_;
   DeviceSet& data_;
-  Arena gradients_, activations_, update_workspace_;
+  Arena gradients_, narrow_gradients_, activations_, update_workspace_;
   DevicePixels pixels_;
   Arena rows_;     // StepRow []
   Arena control_;  // see step.cpp

@@ -7,6 +7,7 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <span>
 #include <string>
 #include <string_view>
 
@@ -37,6 +38,11 @@ class Arena {
   void* data_ = nullptr;
   std::size_t bytes_ = 0;
   Release release_;
+};
+
+// Elements of an arena.
+struct ElementRange {
+  std::size_t offset = 0, count = 0;
 };
 
 enum class Communicated : std::uint8_t { no, yes };  // whether a communicator will reduce this arena in place
@@ -166,6 +172,10 @@ class Backend {
   // Bytes for so many elements; 0: operations read the fp32 weights, or copies of their own (Operation::refresh).
   virtual std::size_t narrow_bytes(std::size_t /*elements*/) const { return 0; }
   virtual void narrow(const float* /*weights*/, std::size_t /*count*/, void* /*narrow_weights*/) {}
+  // The way back, for gradients that operations wrote in the compute type (Needs::narrow_gradient): over these ranges
+  // `gradients` becomes what `narrow_gradients` is.
+  virtual void widen(std::span<const ElementRange> /*ranges*/, const void* /*narrow_gradients*/, float* /*gradients*/) {
+  }
 
   // Bytes of an activation [N,H,W,C] in this backend's layout, and the two conversions; for the edges (tests, init).
   virtual std::size_t activation_bytes(int batch, const Extent&) const = 0;

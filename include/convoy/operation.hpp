@@ -79,6 +79,7 @@ struct Needs {
   std::size_t saved = 0;          // written by forward, read by backward
   std::size_t workspace = 0;      // free again after each call
   std::size_t weight_copies = 0;  // weights in a layout of the operation's own, see Operation::refresh
+  bool narrow_gradient = false;   // backward_weights writes narrow_weights_gradient, for the caller to widen
   bool backward_reads_input = false;
   bool backward_reads_output = false;
   bool forward_in_place = false;   // output may be input's memory where nobody else reads the input afterwards
@@ -106,6 +107,7 @@ struct Operands {
   const void* narrow_weights = nullptr;  // both in the compute type, where Backend::narrow_bytes says so
   const void* narrow_bias = nullptr;
   float* weights_gradient = nullptr;
+  void* narrow_weights_gradient = nullptr;  // instead of weights_gradient, where Needs::narrow_gradient says so
   float* bias_gradient = nullptr;
   float* running_mean = nullptr;
   float* running_variance = nullptr;
