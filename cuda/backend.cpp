@@ -1,10 +1,12 @@
 // The CUDA backend: owns memory, stream and handles, gives each call to its file.
 #include "backend.hpp"
 
+#include <cuda_profiler_api.h>
 #include <fmt/format.h>
 
 #include <atomic>
 #include <chrono>
+#include <optional>
 #include <utility>
 #include <vector>
 
@@ -21,6 +23,7 @@
 #include "nccl/nccl_communicator.hpp"
 #include "nccl/registration.hpp"
 #include "operations.hpp"
+#include "ranges.hpp"
 #include "recording.hpp"
 #include "stager.hpp"
 
@@ -61,7 +64,14 @@ class CudaBackend final : public Backend {
   std::unique_ptr<Operation> plan(const OperationSpec&, int batch, Mode) override;
   std::unique_ptr<Update> plan(const UpdateSpec&) override;
   std::unique_ptr<Recording> record(StepKind, const std::function<void()>& step) override {
-    return record_graph(step, stream_.get(), capture_);
+    return context_.graph ? record_graph(step, stream_.get(), capture_) : record_calls(step);
+  }
+  void begin_range(std::string_view name) override { ranges_->begin(name); }
+  void end_range() override { ranges_->end(); }
+  bool profile(bool is_on) override {
+    wait();
+    CHECK_CUDA(is_on ? cudaProfilerStart() : cudaProfilerStop());
+    return true;
   }
 
   std::size_t narrow_bytes(std::size_t elements) const override {
@@ -140,6 +150,7 @@ class CudaBackend final : public Backend {
   CudnnHandle cudnn_;
   CublasLtHandle cublas_lt_;
   Arena reductions_;  // a ReductionScratch
+  std::optional<Ranges> ranges_;
 };
 
 CudaBackend::CudaBackend(const DeviceRequest& request) {
@@ -149,6 +160,7 @@ CudaBackend::CudaBackend(const DeviceRequest& request) {
   cudaStream_t stream = nullptr;
   CHECK_CUDA(cudaStreamCreateWithFlags(&stream, cudaStreamNonBlocking));
   stream_.reset(stream);
+  name_stream(stream, "compute");
   cudnnHandle_t cudnn = nullptr;
   CHECK_CUDNN(cudnnCreate(&cudnn));
   cudnn_.reset(cudnn);
@@ -165,7 +177,9 @@ CudaBackend::CudaBackend(const DeviceRequest& request) {
               .precision = request.precision,
               .compute = convoy::compute_type(request.precision),
               .deterministic = request.deterministic,
-              .autotune = request.autotune};
+              .autotune = request.autotune,
+              .graph = request.graph};
+  ranges_.emplace(stream, capture_);
   const std::string cuda = runtime_version(), cudnn_library = cudnn_version();
   info_ = {.kind = "cuda",
            .name = fmt::format("GPU {}: {}", request.index, properties.name),

@@ -209,8 +209,9 @@ void Program::refresh_weight_copies() {
 }
 
 void Program::forward() {
-  for (Node& node : nodes_) {
-    node.operation->forward(node.forward);
+  for (std::size_t i = 0; i < nodes_.size(); ++i) {
+    const Range range(backend_, network_.operations[i].name);
+    nodes_[i].operation->forward(nodes_[i].forward);
     on_progress_();
   }
 }
@@ -218,6 +219,7 @@ void Program::forward() {
 void Program::backward(const GradientReady& ready) {
   for (std::size_t i = nodes_.size(); i-- > 0;) {
     if (!network_.operations[i].backward) continue;
+    const Range range(backend_, network_.operations[i].name);
     Node& node = nodes_[i];
     node.operation->backward_begin(node.backward);
     node.operation->backward_weights(node.backward);
@@ -237,6 +239,7 @@ void Program::backward(const GradientReady& ready) {
 
 void Program::complete_gradients() {
   if (unwidened_.empty()) return;
+  const Range range(backend_, "widen gradients");
   backend_.widen(unwidened_, narrow_gradients_, gradients_);
   unwidened_.clear();
 }

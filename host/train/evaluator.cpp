@@ -57,6 +57,7 @@ void Evaluator::forward(const DeviceSet& set, const View& view) {
 // Calls per_batch(row, number of the batch) for this rank's batches, with the row uploaded. False: it was not to go on.
 template <typename PerBatch>
 bool Evaluator::run_batches(const Weights& weights, DeviceSet& set, Communicator& among, const PerBatch& per_batch) {
+  const Range range(backend_, "evaluation");
   program_.bind({.activations = activations_.at(0),
                  .weight_copies = weight_copies_.at(0),
                  .weights = weights_.data(),

@@ -142,24 +142,28 @@ void TrainStep::set_rows(const std::vector<StepRow>& rows) {
   backend_.upload(&static_cast<StepControl*>(control_.data())->cursor, &first, sizeof first);
 }
 
-void TrainStep::enqueue_gradients(Prepared& prepared) {
+void TrainStep::enqueue_input(Prepared& prepared) {
+  const Range range(backend_, "input");
   auto* control = static_cast<StepControl*>(control_.data());
-  Program& program = *prepared.program;
-  const Extent& input = model_.shapes.input;
   backend_.begin_step(static_cast<const StepRow*>(rows_.data()), &control->cursor, &control->row);
   backend_.prepare_input({.source = data_.source(),
                           .image = data_.image(),
-                          .input = input,
-                          .rows = program.batch(),
+                          .input = model_.shapes.input,
+                          .rows = prepared.program->batch(),
                           .scale = pixels_.scale(),
                           .offset = pixels_.offset(),
                           .mode = Mode::train,
                           .augmentation = config_.augmentation,
                           .view = {},
-                          .output = program.input(),
+                          .output = prepared.program->input(),
                           .row = &control->row});
   on_progress_();
-  program.forward();
+}
+
+void TrainStep::enqueue_loss(Prepared& prepared) {
+  const Range range(backend_, "loss");
+  auto* control = static_cast<StepControl*>(control_.data());
+  const Program& program = *prepared.program;
   backend_.softmax_cross_entropy({.logits = program.logits(),
                                   .source = data_.source(),
                                   .rows = program.batch(),
@@ -169,11 +173,21 @@ void TrainStep::enqueue_gradients(Prepared& prepared) {
                                   .gradient = program.logits_gradient(),
                                   .sums = &control->sums,
                                   .row = &control->row});
+}
+
+void TrainStep::enqueue_gradients(Prepared& prepared) {
+  enqueue_input(prepared);
+  {
+    const Range range(backend_, "forward");
+    prepared.program->forward();
+  }
+  enqueue_loss(prepared);
   enqueue_backward(prepared);
 }
 
 // Every bucket but the last leaves as soon as it is complete.
 void TrainStep::enqueue_backward(Prepared& prepared) {
+  const Range backward(backend_, "backward");
   const std::vector<GradientBucket>& buckets = prepared.buckets;
   if (buckets.empty() || exchanges_outside()) {
     prepared.program->backward();
@@ -184,15 +198,18 @@ void TrainStep::enqueue_backward(Prepared& prepared) {
   const auto begin_completed = [&](int operation) {
     for (; begun < last && buckets[begun].operation >= operation; ++begun) {
       prepared.program->complete_gradients();
+      const Range range(backend_, "all-reduce");
       exchange_->begin(buckets[begun]);
     }
   };
   prepared.program->backward(std::ref(begin_completed));  // by reference: a copy would need memory in every step
   begin_completed(0);                                     // where no operation takes part in the pass
+  const Range range(backend_, "all-reduce");
   exchange_->finish(buckets[last]);
 }
 
 void TrainStep::enqueue_update(Prepared& prepared) {
+  const Range range(backend_, "update");
   auto* control = static_cast<StepControl*>(control_.data());
   const bool clips = config_.clip_norm > 0;
   if (clips) {
@@ -252,7 +269,9 @@ void TrainStep::run_gradients(const StepVariant& variant) {
   Prepared& prepared = prepared_for(variant);
   data_.next();
   replay(prepared.gradients, variant, [this, &prepared] { enqueue_gradients(prepared); });
-  if (exchanges_outside()) exchange_->finish(prepared.buckets.back());
+  if (!exchanges_outside()) return;
+  const Range range(backend_, "all-reduce");
+  exchange_->finish(prepared.buckets.back());
 }
 
 void TrainStep::run_update(const StepVariant& variant) {
@@ -267,6 +286,20 @@ LossSums TrainStep::take_sums() {
   backend_.download(&sums, &control->sums, sizeof sums);
   backend_.zero(&control->sums, sizeof sums);
   return sums;
+}
+
+std::vector<RecordedStep> TrainStep::recorded() const {
+  std::vector<RecordedStep> steps;
+  const auto add = [&](const StepVariant& variant, const char* what, const std::unique_ptr<Recording>& recording) {
+    if (!recording || recording->ranges().empty()) return;
+    steps.push_back({fmt::format("{} of a step of {}", what, variant.batch), recording->ranges()});
+  };
+  for (const auto& [variant, prepared] : prepared_) {
+    add(variant, "all", prepared.whole);
+    add(variant, "gradients", prepared.gradients);
+    add(variant, "update", prepared.update);
+  }
+  return steps;
 }
 
 const Program& TrainStep::program(const StepVariant& variant) const { return *prepared_.at(variant).program; }

@@ -18,6 +18,7 @@ struct DeviceRequest {
   int index = 0;               // among the visible devices of this kind
   bool deterministic = false;  // only algorithms that give the same bits each time
   bool autotune = false;       // choose among algorithms by measuring them
+  bool graph = true;           // replay what was recorded as one launch
 };
 
 // What the workers' devices are connected for.
