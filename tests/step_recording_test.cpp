@@ -11,7 +11,7 @@
 #include "data/sampler.hpp"
 #include "data/synthetic.hpp"
 #include "nn/initialise.hpp"
-#include "support/operation_fixture.hpp"
+#include "support/backends.hpp"
 #include "support/rounding.hpp"
 #include "support/training_run.hpp"
 #include "train/device_set.hpp"
@@ -30,11 +30,12 @@ const BackendCase kBackends[] = {
 };
 
 // A run without its trainer.
-class RecordedSteps : public OnBackend {
+class RecordedSteps : public testing::TestWithParam<BackendCase> {
  protected:
   void SetUp() override {
-    OnBackend::SetUp();
-    if (IsSkipped()) return;
+    const std::string reason = reason_to_skip(GetParam());
+    if (!reason.empty()) GTEST_SKIP() << reason;
+    backend = make_backend_for_test(GetParam().backend, GetParam().precision);
     weights_ = std::make_unique<Weights>(*backend, model_.layout, "weights", moments_needed(model_.layout, config_));
     weights_->set(initial_weights(model_.layout, 0));
     images_ = std::make_unique<DeviceSet>(*backend, data_.train);
@@ -57,6 +58,7 @@ class RecordedSteps : public OnBackend {
     }
   }
 
+  std::unique_ptr<Backend> backend;
   RunConfig config_ =
       resolve_config("", {{"batch", "8"}, {"epochs", "1"}, {"momentum", "0.9"}, {"group", "filters.optimizer=muon"}});
   Dataset data_ = make_synthetic(80, 0);
@@ -67,7 +69,8 @@ class RecordedSteps : public OnBackend {
   std::unique_ptr<DeviceSet> images_;
   std::unique_ptr<TrainStep> step_;
 };
-INSTANTIATE_TEST_SUITE_P(Backends, RecordedSteps, testing::ValuesIn(kBackends), case_name);
+INSTANTIATE_TEST_SUITE_P(Backends, RecordedSteps, testing::ValuesIn(kBackends),
+                         [](const auto& one) { return name(one.param); });
 
 TEST_P(RecordedSteps, keep_narrow_weights_fresh_through_updates_and_averages) {
   for (int i = 0; i < 4; ++i) {  // the calls, the capture, and two replays

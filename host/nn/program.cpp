@@ -17,19 +17,27 @@ struct StepClock {
   int backward(int operation) const { return 2 * operations - operation; }
 };
 
+// What the call throws says for which operation it was made.
+template <typename Call>
+void naming(const std::string& operation, const Call& call) {
+  try {
+    call();
+  } catch (const Error& error) {
+    throw Error(fmt::format("operation '{}': {}", operation, error.what()), error.code());
+  }
+}
+
 }  // namespace
 
 Program::Program(Backend& backend, LoweredNetwork network, const ParamLayout& layout, int batch, Mode mode)
     : backend_(backend), network_(std::move(network)), layout_(layout), batch_(batch), mode_(mode) {
   for (const LoweredOperation& lowered : network_.operations) {
-    try {
+    naming(lowered.name, [&] {
       Node node;
       node.operation = backend_.plan(lowered.spec, batch_, mode_);
       needs_.push_back(node.operation->needs());
       nodes_.push_back(std::move(node));
-    } catch (const Error& error) {
-      throw Error(fmt::format("operation '{}': {}", lowered.name, error.what()), error.code());
-    }
+    });
     weight_copy_offset_.push_back(weight_copy_bytes_);
     weight_copy_bytes_ += align_up(needs_.back().weight_copies);
   }
@@ -211,7 +219,7 @@ void Program::refresh_weight_copies() {
 void Program::forward() {
   for (std::size_t i = 0; i < nodes_.size(); ++i) {
     const Range range(backend_, network_.operations[i].name);
-    nodes_[i].operation->forward(nodes_[i].forward);
+    naming(network_.operations[i].name, [&] { nodes_[i].operation->forward(nodes_[i].forward); });
     on_progress_();
   }
 }
@@ -220,21 +228,25 @@ void Program::backward(const GradientReady& ready) {
   for (std::size_t i = nodes_.size(); i-- > 0;) {
     if (!network_.operations[i].backward) continue;
     const Range range(backend_, network_.operations[i].name);
-    Node& node = nodes_[i];
-    node.operation->backward_begin(node.backward);
-    node.operation->backward_weights(node.backward);
-    if (node.backward.narrow_weights_gradient != nullptr) {
-      const Parameter& weights = layout_.parameters[network_.operations[i].weights];
-      unwidened_.push_back({weights.offset, weights.count});
-    }
-    if (ready) ready(static_cast<int>(i));
-    node.operation->backward_data(node.backward);
-    for (const Node::Sum& sum : node.sums) {
-      backend_.add_gradient(batch_, network_.tensors[sum.tensor].extent, sum.total, sum.part);
-    }
+    naming(network_.operations[i].name, [&] { backward(i, ready); });
     on_progress_();
   }
   complete_gradients();
+}
+
+void Program::backward(std::size_t index, const GradientReady& ready) {
+  Node& node = nodes_[index];
+  node.operation->backward_begin(node.backward);
+  node.operation->backward_weights(node.backward);
+  if (node.backward.narrow_weights_gradient != nullptr) {
+    const Parameter& weights = layout_.parameters[network_.operations[index].weights];
+    unwidened_.push_back({weights.offset, weights.count});
+  }
+  if (ready) ready(static_cast<int>(index));
+  node.operation->backward_data(node.backward);
+  for (const Node::Sum& sum : node.sums) {
+    backend_.add_gradient(batch_, network_.tensors[sum.tensor].extent, sum.total, sum.part);
+  }
 }
 
 void Program::complete_gradients() {

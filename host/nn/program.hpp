@@ -72,6 +72,7 @@ class Program {
 
  private:
   void plan_buffers();
+  void backward(std::size_t index, const GradientReady& ready);
   std::size_t gradient_bytes(const LoweredTensor& tensor) const;
 
   Backend& backend_;
