@@ -11,9 +11,10 @@ import unittest
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(ROOT / "tools" / "profiling"))
+sys.path[:0] = [str(ROOT / "tools" / "profiling"), str(ROOT / "tests" / "support")]
 sys.dont_write_bytecode = True
 import analysis  # noqa: E402
+import cases  # noqa: E402
 from nsys_trace import Trace  # noqa: E402
 
 # The columns that are read, and one that is not, of the tables in NVIDIA's "SQLite schema" of nsys 2023.4.
@@ -229,4 +230,4 @@ class Command(unittest.TestCase):
 
 
 if __name__ == "__main__":
-    unittest.main()
+    cases.main()
