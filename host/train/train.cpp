@@ -120,6 +120,9 @@ RunResults train(RunConfig config, Communicator& workers, RunContext& context) {
   for (const std::string& warning : device.warnings) context.note(warning);
   if (const std::string line = steering_line(communicator); !line.empty()) context.note(line);
   for (const std::string& warning : config_warnings(config)) context.note(warning);
+  if (config.profile_steps.first > 0 && backend.info().kind == "cpu") {
+    context.note("--profile-steps: nothing to tell a profiler of on the CPU; perf and the like see all of it");
+  }
   const World world{communicator.size(), config.virtual_ranks};
 
   rank_progress.enter(Phase::reading_data);
@@ -185,10 +188,12 @@ RunResults train(RunConfig config, Communicator& workers, RunContext& context) {
   RunRecorder& recorder = context.open(config, facts_of(config, data, model, backend.info(), world.size()),
                                        {.images = plan.images(), .first = 0, .epochs = config.epochs});
   std::vector<RankLog> rank_logs = open_rank_logs(config, communicator, world, recorder, backend.info());
+  StepProfile profile(config.profile_steps, backend, *ranks.front(),
+                      recorder.folder() != nullptr ? recorder.folder()->path() : "");
   Accord accord(communicator, [] { return Requests{.stop_signal = received_stop_signal()}; });
   Trainer trainer({backend, communicator, config, ranks, averager, evaluator, recalibration ? &*recalibration : nullptr,
-                   training, shards, test, validation ? &*validation : nullptr, recorder, rank_logs, rank_progress,
-                   accord});
+                   training, shards, test, validation ? &*validation : nullptr, recorder, rank_logs, profile,
+                   rank_progress, accord});
   const RunResults results = trainer.run();
   rank_progress.enter(Phase::writing);
   if (recorder.folder() == nullptr) return results;
