@@ -19,15 +19,17 @@ class Adam final : public Update {
                   .epsilon = spec.epsilon,
                   .decoupled = spec.decoupled,
                   .keras_epsilon = spec.keras_epsilon},
+        narrow_(context.compute),
         stream_(context.stream) {}
 
   void enqueue(const UpdateOperands& operands) override {
-    update_adam(table_.blocks(), table_.count(), settings_, operands, stream_);
+    update_adam(table_.blocks(), table_.count(), settings_, operands, narrow_, stream_);
   }
 
  private:
   UpdateTable table_;
   AdamSettings settings_;
+  DType narrow_;
   cudaStream_t stream_;
 };
 

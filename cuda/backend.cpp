@@ -1,10 +1,12 @@
 // The CUDA backend: owns memory, stream and handles, gives each call to its file.
 #include "backend.hpp"
 
+#include <cuda_profiler_api.h>
 #include <fmt/format.h>
 
 #include <atomic>
 #include <chrono>
+#include <optional>
 #include <utility>
 #include <vector>
 
@@ -21,6 +23,7 @@
 #include "nccl/nccl_communicator.hpp"
 #include "nccl/registration.hpp"
 #include "operations.hpp"
+#include "ranges.hpp"
 #include "recording.hpp"
 #include "stager.hpp"
 
@@ -61,7 +64,24 @@ class CudaBackend final : public Backend {
   std::unique_ptr<Operation> plan(const OperationSpec&, int batch, Mode) override;
   std::unique_ptr<Update> plan(const UpdateSpec&) override;
   std::unique_ptr<Recording> record(StepKind, const std::function<void()>& step) override {
-    return record_graph(step, stream_.get(), capture_);
+    return context_.graph ? record_graph(step, stream_.get(), capture_) : record_calls(step);
+  }
+  void begin_range(std::string_view name) override { ranges_->begin(name); }
+  void end_range() override { ranges_->end(); }
+  bool profile(bool is_on) override {
+    wait();
+    CHECK_CUDA(is_on ? cudaProfilerStart() : cudaProfilerStop());
+    return true;
+  }
+
+  std::size_t narrow_bytes(std::size_t elements) const override {
+    return context_.compute == DType::f32 ? 0 : elements * bytes_per_element(context_.compute);
+  }
+  void narrow(const float* weights, std::size_t count, void* narrow_weights) override {
+    cuda::narrow(weights, context_.compute, count, narrow_weights, stream_.get());
+  }
+  void widen(std::span<const ElementRange> ranges, const void* narrow_gradients, float* gradients) override {
+    cuda::widen(ranges, narrow_gradients, context_.compute, gradients, stream_.get());
   }
 
   std::size_t activation_bytes(int batch, const Extent& extent) const override {
@@ -130,6 +150,7 @@ class CudaBackend final : public Backend {
   CudnnHandle cudnn_;
   CublasLtHandle cublas_lt_;
   Arena reductions_;  // a ReductionScratch
+  std::optional<Ranges> ranges_;
 };
 
 CudaBackend::CudaBackend(const DeviceRequest& request) {
@@ -139,6 +160,7 @@ CudaBackend::CudaBackend(const DeviceRequest& request) {
   cudaStream_t stream = nullptr;
   CHECK_CUDA(cudaStreamCreateWithFlags(&stream, cudaStreamNonBlocking));
   stream_.reset(stream);
+  name_stream(stream, "compute");
   cudnnHandle_t cudnn = nullptr;
   CHECK_CUDNN(cudnnCreate(&cudnn));
   cudnn_.reset(cudnn);
@@ -155,7 +177,9 @@ CudaBackend::CudaBackend(const DeviceRequest& request) {
               .precision = request.precision,
               .compute = convoy::compute_type(request.precision),
               .deterministic = request.deterministic,
-              .autotune = request.autotune};
+              .autotune = request.autotune,
+              .graph = request.graph};
+  ranges_.emplace(stream, capture_);
   const std::string cuda = runtime_version(), cudnn_library = cudnn_version();
   info_ = {.kind = "cuda",
            .name = fmt::format("GPU {}: {}", request.index, properties.name),
@@ -231,7 +255,7 @@ void CudaBackend::pack_activation(int batch, const Extent& extent, const float* 
   if (context_.compute == DType::f32) return upload(device, host_nhwc, count * sizeof(float));
   const Arena wide = allocate(count * sizeof(float), "an activation in fp32", Communicated::no);
   upload(wide.data(), host_nhwc, wide.bytes());
-  narrow(wide.floats(), context_.compute, count, device, stream_.get());
+  narrow(wide.floats(), count, device);
   wait();  // before the memory goes
 }
 
@@ -239,7 +263,8 @@ void CudaBackend::unpack_activation(int batch, const Extent& extent, const void*
   const auto count = static_cast<std::size_t>(batch * extent.elements());
   if (context_.compute == DType::f32) return download(host_nhwc, device, count * sizeof(float));
   const Arena wide = allocate(count * sizeof(float), "an activation in fp32", Communicated::no);
-  widen(device, context_.compute, count, wide.floats(), stream_.get());
+  const ElementRange all{0, count};
+  widen({&all, 1}, device, wide.floats());
   download(host_nhwc, wide.data(), wide.bytes());
 }
 

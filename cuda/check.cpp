@@ -23,11 +23,32 @@ int device() {
   return index;
 }
 
+// A kernel met these while it ran, and whichever call comes next reports it.
+bool is_fault_of_a_kernel(cudaError_t status) {
+  switch (status) {
+    case cudaErrorIllegalAddress:
+    case cudaErrorMisalignedAddress:
+    case cudaErrorInvalidAddressSpace:
+    case cudaErrorInvalidPc:
+    case cudaErrorIllegalInstruction:
+    case cudaErrorHardwareStackError:
+    case cudaErrorLaunchFailure:
+    case cudaErrorLaunchTimeout:
+    case cudaErrorAssert:
+      return true;
+    default:
+      return false;
+  }
+}
+
 }  // namespace
 
 void check(cudaError_t status, const char* call, const char* file, int line) {
   if (status == cudaSuccess) return;
-  fail("GPU {}: {}: {} ({})", device(), place(call, file, line), cudaGetErrorString(status), cudaGetErrorName(status));
+  fail("GPU {}: {}: {} ({}){}", device(), place(call, file, line), cudaGetErrorString(status), cudaGetErrorName(status),
+       is_fault_of_a_kernel(status)
+           ? "; the kernel ran before: the same with CUDA_LAUNCH_BLOCKING=1 and --no-graph names its operation"
+           : "");
 }
 
 void check(cublasStatus_t status, const char* call, const char* file, int line) {

@@ -24,6 +24,7 @@ struct Context {
   DType compute = DType::f32;
   bool deterministic = false;
   bool autotune = false;  // measure cuDNN's plans instead of believing its guess
+  bool graph = true;      // replay a recorded step as a CUDA graph
 };
 
 }  // namespace convoy::cuda

@@ -1,17 +1,17 @@
 // Convolution + bias + ReLU by cuDNN: forward, backward data, backward weights, each by a plan of its own.
-// In fp32 and tf32 the master filters and bias are used as they are; in 16-bit types the weight copies hold
-// [filters | bias] narrowed: engines that cuDNN need not compile first take a bias only in the type of the output, and
-// fuse a ReLU only together with a bias, so that without one the copies hold zeros.
+// In fp32 and tf32 the master filters and bias are used as they are, in 16-bit types the narrow ones: engines that
+// cuDNN need not compile first take a bias only in the type of the output, and fuse a ReLU only together with a bias,
+// so that without one there are zeros.
 #include <fmt/format.h>
 
 #include <algorithm>
 #include <optional>
 #include <string>
 
+#include "bias_gradient.hpp"
 #include "cudnn/plan.hpp"
 #include "cudnn/tuner.hpp"
-#include "kernels/bias_gradient.hpp"
-#include "kernels/convert.hpp"
+#include "device_memory.hpp"
 #include "kernels/relu.hpp"
 #include "nn/check_spec.hpp"
 #include "operations.hpp"
@@ -28,7 +28,6 @@ class Convolution final : public Operation {
   Needs needs() const override;
   Work work() const override;
   std::string implementation() const override;
-  void refresh(const Operands&) override;
   void forward(const Operands&) override;
   void backward_begin(const Operands&) override;
   void backward_weights(const Operands&) override;
@@ -36,10 +35,8 @@ class Convolution final : public Operation {
 
  private:
   cudnn::Plan plan(Pass) const;
-  bool trains_bias() const { return spec_.bias && spec_.bias_gradient; }
   bool has_relu() const { return spec_.activation == Activation::relu; }
   bool adds_bias() const { return spec_.bias || has_relu(); }
-  bool copies_bias() const { return adds_bias() && (is_narrow() || !spec_.bias); }
   bool is_narrow() const { return context_.compute != DType::f32; }
   std::int64_t output_rows() const { return std::int64_t{batch_} * spec_.output.height * spec_.output.width; }
   std::size_t input_elements() const { return static_cast<std::size_t>(batch_ * spec_.input.elements()); }
@@ -50,12 +47,12 @@ class Convolution final : public Operation {
   }
   std::size_t bytes(std::size_t elements) const { return elements * bytes_per_element(context_.compute); }
   std::size_t bias_bytes() const { return bytes(static_cast<std::size_t>(spec_.output.channels)); }
-  std::size_t filter_copy_bytes() const { return is_narrow() ? align_up(bytes(filter_elements())) : 0; }
-  void* bias_copy(const Operands& operands) const {
-    return static_cast<std::byte*>(operands.weight_copies) + filter_copy_bytes();
-  }
   const void* filters(const Operands& operands) const {
-    return is_narrow() ? operands.weight_copies : static_cast<const void*>(operands.weights);
+    return is_narrow() ? operands.narrow_weights : operands.weights;
+  }
+  const void* bias(const Operands& operands) const {
+    if (!spec_.bias) return zeros_.get();
+    return is_narrow() ? operands.narrow_bias : operands.bias;
   }
 
   ConvSpec spec_;
@@ -63,8 +60,9 @@ class Convolution final : public Operation {
   bool trains_;
   Context context_;
   std::optional<cudnn::Plan> forward_, data_, weights_;
-  std::size_t narrow_gradient_ = 0;  // bytes of the filters' gradient as cuDNN writes it, first in the workspace
+  BiasGradient bias_gradient_;
   std::size_t workspace_bytes_ = 0;
+  DeviceMemory zeros_;  // the bias of a ReLU without one
 };
 
 Convolution::Convolution(const ConvSpec& spec, int batch, Mode mode, const Context& context)
@@ -72,6 +70,10 @@ Convolution::Convolution(const ConvSpec& spec, int batch, Mode mode, const Conte
   check(spec, batch);
   forward_ = plan(Pass::forward);
   workspace_bytes_ = forward_->workspace_bytes();
+  if (adds_bias() && !spec_.bias) {
+    zeros_ = allocate_memory(bias_bytes());
+    CHECK_CUDA(cudaMemsetAsync(zeros_.get(), 0, bias_bytes(), context_.stream));
+  }
   if (!trains_) return;
   if (spec_.input_gradient) {
     data_ = plan(Pass::backward_data);
@@ -79,11 +81,11 @@ Convolution::Convolution(const ConvSpec& spec, int batch, Mode mode, const Conte
   }
   if (spec_.weights_gradient) {
     weights_ = plan(Pass::backward_weights);
-    narrow_gradient_ = is_narrow() ? align_up(bytes(filter_elements())) : 0;
-    workspace_bytes_ = std::max(workspace_bytes_, narrow_gradient_ + weights_->workspace_bytes());
+    workspace_bytes_ = std::max(workspace_bytes_, weights_->workspace_bytes());
   }
-  if (trains_bias()) {
-    workspace_bytes_ = std::max(workspace_bytes_, bias_gradient_workspace(output_rows(), spec_.output.channels));
+  if (spec_.bias && spec_.bias_gradient) {
+    bias_gradient_ = BiasGradient(output_rows(), spec_.output.channels, context_);
+    workspace_bytes_ = std::max(workspace_bytes_, bias_gradient_.workspace_bytes());
   }
 }
 
@@ -101,7 +103,7 @@ Needs Convolution::needs() const {
   needs.output = bytes(output_elements());
   needs.input_gradient = trains_ && spec_.input_gradient ? bytes(input_elements()) : 0;
   needs.workspace = workspace_bytes_;
-  needs.weight_copies = filter_copy_bytes() + (copies_bias() ? bias_bytes() : 0);
+  needs.narrow_gradient = trains_ && spec_.weights_gradient && is_narrow();
   needs.backward_reads_input = trains_ && spec_.weights_gradient;
   needs.backward_reads_output = trains_ && has_relu();
   return needs;
@@ -132,22 +134,9 @@ std::string Convolution::implementation() const {
   return text;
 }
 
-void Convolution::refresh(const Operands& operands) {
-  if (is_narrow()) {
-    narrow(operands.weights, context_.compute, filter_elements(), operands.weight_copies, context_.stream);
-  }
-  if (!copies_bias()) return;
-  if (spec_.bias) {
-    narrow(operands.bias, context_.compute, static_cast<std::size_t>(spec_.output.channels), bias_copy(operands),
-           context_.stream);
-  } else {
-    CHECK_CUDA(cudaMemsetAsync(bias_copy(operands), 0, bias_bytes(), context_.stream));
-  }
-}
-
 void Convolution::forward(const Operands& operands) {
-  const void* bias = copies_bias() ? bias_copy(operands) : static_cast<const void*>(operands.bias);
-  forward_->execute(context_.cudnn, {operands.input, filters(operands), operands.output, bias}, operands.workspace);
+  forward_->execute(context_.cudnn, {operands.input, filters(operands), operands.output, bias(operands)},
+                    operands.workspace);
 }
 
 void Convolution::backward_begin(const Operands& operands) {
@@ -157,16 +146,11 @@ void Convolution::backward_begin(const Operands& operands) {
 
 void Convolution::backward_weights(const Operands& operands) {
   if (spec_.weights_gradient) {
-    void* gradient = is_narrow() ? operands.workspace : operands.weights_gradient;
-    weights_->execute(context_.cudnn, {operands.input, gradient, operands.output_gradient},
-                      static_cast<std::byte*>(operands.workspace) + narrow_gradient_);
-    if (is_narrow()) {
-      widen(gradient, context_.compute, filter_elements(), operands.weights_gradient, context_.stream);
-    }
+    void* gradient = is_narrow() ? operands.narrow_weights_gradient : operands.weights_gradient;
+    weights_->execute(context_.cudnn, {operands.input, gradient, operands.output_gradient}, operands.workspace);
   }
-  if (trains_bias()) {
-    bias_gradient(operands.output_gradient, context_.compute, output_rows(), spec_.output.channels, operands.workspace,
-                  operands.bias_gradient, context_.stream);
+  if (bias_gradient_.is_wanted()) {
+    bias_gradient_.run(operands.output_gradient, operands.workspace, operands.bias_gradient);
   }
 }
 

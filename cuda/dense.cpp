@@ -2,8 +2,7 @@
 // as [O, H*W*C]. Gradients of weights leave the product in fp32 whatever the compute type, so nothing widens them.
 #include <algorithm>
 
-#include "kernels/bias_gradient.hpp"
-#include "kernels/convert.hpp"
+#include "bias_gradient.hpp"
 #include "kernels/relu.hpp"
 #include "matrix_product.hpp"
 #include "nn/check_spec.hpp"
@@ -19,24 +18,23 @@ class Dense final : public Operation {
   Needs needs() const override;
   Work work() const override;
   std::string implementation() const override { return forward_.algorithm(); }
-  void refresh(const Operands&) override;
   void forward(const Operands&) override;
   void backward_begin(const Operands&) override;
   void backward_weights(const Operands&) override;
   void backward_data(const Operands&) override;
 
  private:
-  bool narrows_weights() const { return context_.compute != DType::f32; }
-  bool narrows_bias() const { return spec_.bias && output_type() != DType::f32; }
   DType output_type() const { return spec_.float_output ? DType::f32 : context_.compute; }
   std::size_t inputs() const { return static_cast<std::size_t>(spec_.input.elements()); }
   std::size_t weights() const { return inputs() * static_cast<std::size_t>(spec_.outputs); }
   std::size_t outputs() const { return static_cast<std::size_t>(batch_) * static_cast<std::size_t>(spec_.outputs); }
   std::size_t input_bytes() const { return static_cast<std::size_t>(batch_) * inputs() * element_bytes_; }
-  // The copies: weights, then the bias.
-  std::size_t bias_offset() const { return narrows_weights() ? align_up(weights() * element_bytes_) : 0; }
-  const void* compute_weights(const Operands&) const;
-  const void* compute_bias(const Operands&) const;
+  const void* compute_weights(const Operands& operands) const {
+    return context_.compute != DType::f32 ? operands.narrow_weights : operands.weights;
+  }
+  const void* compute_bias(const Operands& operands) const {
+    return output_type() != DType::f32 ? operands.narrow_bias : operands.bias;
+  }
 
   DenseSpec spec_;
   int batch_;
@@ -44,6 +42,7 @@ class Dense final : public Operation {
   Context context_;
   std::size_t element_bytes_;
   MatrixProduct forward_, data_, weights_;
+  BiasGradient bias_gradient_;
 };
 
 Dense::Dense(const DenseSpec& spec, int batch, Mode mode, const Context& context)
@@ -75,6 +74,7 @@ Dense::Dense(const DenseSpec& spec, int batch, Mode mode, const Context& context
                               .tf32 = tf32},
                              context);
   }
+  if (trains_ && spec.bias && spec.bias_gradient) bias_gradient_ = BiasGradient(batch, spec.outputs, context);
   if (trains_ && spec.input_gradient) {
     data_ = MatrixProduct({.m = batch,
                            .n = inputs,
@@ -90,11 +90,8 @@ Needs Dense::needs() const {
   Needs needs;
   needs.output = outputs() * bytes_per_element(output_type());
   needs.input_gradient = trains_ && spec_.input_gradient ? input_bytes() : 0;
-  needs.workspace =
-      std::max({forward_.workspace_bytes(), weights_.workspace_bytes(), data_.workspace_bytes(),
-                trains_ && spec_.bias && spec_.bias_gradient ? bias_gradient_workspace(batch_, spec_.outputs) : 0});
-  needs.weight_copies =
-      bias_offset() + (narrows_bias() ? align_up(static_cast<std::size_t>(spec_.outputs) * element_bytes_) : 0);
+  needs.workspace = std::max({forward_.workspace_bytes(), weights_.workspace_bytes(), data_.workspace_bytes(),
+                              bias_gradient_.workspace_bytes()});
   needs.backward_reads_input = trains_ && spec_.weights_gradient;
   needs.backward_reads_output = trains_ && spec_.activation == Activation::relu;
   return needs;
@@ -119,25 +116,6 @@ Work Dense::work() const {
   return work;
 }
 
-const void* Dense::compute_weights(const Operands& operands) const {
-  return narrows_weights() ? operands.weight_copies : operands.weights;
-}
-
-const void* Dense::compute_bias(const Operands& operands) const {
-  return narrows_bias() ? static_cast<const std::byte*>(operands.weight_copies) + bias_offset()
-                        : static_cast<const void*>(operands.bias);
-}
-
-void Dense::refresh(const Operands& operands) {
-  if (narrows_weights()) {
-    narrow(operands.weights, context_.compute, weights(), operands.weight_copies, context_.stream);
-  }
-  if (narrows_bias()) {
-    narrow(operands.bias, context_.compute, static_cast<std::size_t>(spec_.outputs),
-           static_cast<std::byte*>(operands.weight_copies) + bias_offset(), context_.stream);
-  }
-}
-
 void Dense::forward(const Operands& operands) {
   forward_.run({.a = operands.input,
                 .b = compute_weights(operands),
@@ -158,9 +136,8 @@ void Dense::backward_weights(const Operands& operands) {
                   .d = operands.weights_gradient,
                   .workspace = operands.workspace});
   }
-  if (spec_.bias && spec_.bias_gradient) {
-    bias_gradient(operands.output_gradient, context_.compute, batch_, spec_.outputs, operands.workspace,
-                  operands.bias_gradient, context_.stream);
+  if (bias_gradient_.is_wanted()) {
+    bias_gradient_.run(operands.output_gradient, operands.workspace, operands.bias_gradient);
   }
 }
 

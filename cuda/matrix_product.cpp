@@ -12,6 +12,9 @@ namespace {
 // What NVIDIA recommends for Hopper; enough for sums in parts.
 constexpr std::uint64_t kProductWorkspace = std::uint64_t{32} << 20;
 
+// Weights of 16 bits lie in an arena like those of 32: where these begin at multiples of kAlignment, at half of it.
+constexpr std::uint32_t kFactorAlignment = kAlignment / 2;
+
 cudaDataType_t data_type(DType type) {
   switch (type) {
     case DType::bf16:
@@ -84,6 +87,7 @@ MatrixProduct::MatrixProduct(const ProductSpec& spec, const Context& context)
   CHECK_CUBLAS(cublasLtMatmulPreferenceCreate(&made));
   const Owned<cublasLtMatmulPreference_t, cublasLtMatmulPreferenceDestroy> preference(made);
   set(made, CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES, kProductWorkspace);
+  set(made, CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_A_BYTES, kFactorAlignment);
   // Sums in parts only with fp32 parts in the workspace, added in order: same bits each time, nothing rounded between.
   set(made, CUBLASLT_MATMUL_PREF_REDUCTION_SCHEME_MASK,
       static_cast<std::uint32_t>(CUBLASLT_REDUCTION_SCHEME_COMPUTE_TYPE));

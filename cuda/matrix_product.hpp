@@ -27,7 +27,8 @@ struct ProductSpec {
   std::int64_t stride_a = 0, stride_b = 0, stride_result = 0;  // elements from one matrix of the batch to the next
 };
 
-// What one call reads and writes: device memory at multiples of kAlignment. D may be C, but neither A nor B.
+// What one call reads and writes: device memory at multiples of kAlignment, B at half of it. D may be C, but neither A
+// nor B.
 struct ProductOperands {
   const void* a = nullptr;
   const void* b = nullptr;

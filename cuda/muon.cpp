@@ -109,6 +109,7 @@ Muon::Muon(const MuonSpec& spec, const Context& context) : stream_(context.strea
   args_.nesterov = spec.nesterov;
   args_.normalise_weights = spec.normalise_weights;
   args_.copy_type = context.compute == DType::f32 ? DType::f32 : DType::bf16;
+  args_.narrow = context.compute;
   batches_ = batches_of(spec.matrices, is_fp32 ? kLaunchWorkFp32 : kLaunchWorkTensorCores);
 
   std::size_t copies = 0, squares = 0, products = 0;
@@ -188,6 +189,7 @@ void Muon::plan_products(Batch& batch, const Context& context) {
 void Muon::enqueue(const UpdateOperands& operands) {
   auto* workspace = static_cast<std::byte*>(operands.workspace);
   const MuonBuffers buffers{.weights = operands.weights,
+                            .narrow_weights = operands.narrow_weights,
                             .gradients = operands.gradients,
                             .momentum = operands.first_moment,
                             .factor = operands.gradient_factor,

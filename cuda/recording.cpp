@@ -25,18 +25,21 @@ class GraphRecording final : public Recording {
     CHECK_CUDA(cudaGraphLaunch(executable_.get(), stream_));
   }
 
+  std::vector<RecordedRange> ranges() const override { return ranges_; }
+
  private:
   void capture() {
     // Thread-local: other workers of this process may allocate meanwhile.
     CHECK_CUDA(cudaStreamBeginCapture(stream_, cudaStreamCaptureModeThreadLocal));
     cudaGraph_t captured = nullptr;
     before_replay_.clear();
-    capture_.before_replay = &before_replay_;
+    ranges_.clear();
+    capture_ = {.before_replay = &before_replay_, .ranges = &ranges_};
     try {
       step_();
-      capture_.before_replay = nullptr;
+      capture_ = {};
     } catch (...) {
-      capture_.before_replay = nullptr;
+      capture_ = {};
       cudaStreamEndCapture(stream_, &captured);
       if (captured != nullptr) cudaGraphDestroy(captured);
       throw;
@@ -52,11 +55,23 @@ class GraphRecording final : public Recording {
   cudaStream_t stream_;
   Capture& capture_;
   std::vector<std::function<void()>> before_replay_;
+  std::vector<RecordedRange> ranges_;
   bool is_warm_ = false;
   GraphExec executable_;
 };
 
+class Calls final : public Recording {
+ public:
+  explicit Calls(std::function<void()> step) : step_(std::move(step)) {}
+  void replay() override { step_(); }
+
+ private:
+  std::function<void()> step_;
+};
+
 }  // namespace
+
+std::unique_ptr<Recording> record_calls(std::function<void()> step) { return std::make_unique<Calls>(std::move(step)); }
 
 std::unique_ptr<Recording> record_graph(std::function<void()> step, cudaStream_t stream, Capture& capture) {
   return std::make_unique<GraphRecording>(std::move(step), stream, capture);

@@ -11,15 +11,17 @@ class Sgd final : public Update {
   Sgd(const SgdSpec& spec, const Context& context)
       : table_(spec.ranges, context),
         settings_{.momentum = spec.momentum, .nesterov = spec.nesterov, .decoupled = spec.decoupled},
+        narrow_(context.compute),
         stream_(context.stream) {}
 
   void enqueue(const UpdateOperands& operands) override {
-    update_sgd(table_.blocks(), table_.count(), settings_, operands, stream_);
+    update_sgd(table_.blocks(), table_.count(), settings_, operands, narrow_, stream_);
   }
 
  private:
   UpdateTable table_;
   SgdSettings settings_;
+  DType narrow_;
   cudaStream_t stream_;
 };
 

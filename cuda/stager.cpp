@@ -12,6 +12,7 @@
 #include "check.hpp"
 #include "convoy/error.hpp"
 #include "handles.hpp"
+#include "ranges.hpp"
 
 namespace convoy::cuda {
 namespace {
@@ -49,6 +50,7 @@ class CudaStager final : public Stager {
     cudaStream_t stream = nullptr;
     CHECK_CUDA(cudaStreamCreateWithFlags(&stream, cudaStreamNonBlocking));
     copy_.reset(stream);
+    name_stream(stream, "copies");
     for (int i = 0; i < slots; ++i) {
       slots_.push_back({make_event(cudaEventBlockingSync), make_event(0)});
       CHECK_CUDA(cudaEventRecord(slots_.back().received.get(), compute_));  // after the memory was zeroed

@@ -104,6 +104,20 @@ TEST_F(MpiOnCuda, a_rank_on_cuda_that_dies_or_hangs_ends_the_job_and_is_named) {
   }
 }
 
+// A bucket leaves when its gradients are fp32, and no earlier: all at once they certainly are.
+TEST_F(MpiOnCuda, buckets_of_16_bit_gradients_change_no_bit_on_cuda) {
+  test::RunWeights runs[2];
+  const char* const buckets[] = {"0", "0.001"};
+  for (int i = 0; i < 2; ++i) {
+    const auto run =
+        launch(kRanks, kTrain + std::string("--average step --precision bf16 --deterministic --device cuda ") +
+                           "--gradient-bucket " + buckets[i] + " --out bucket" + std::to_string(i));
+    ASSERT_EQ(run.code, 0) << run.output;
+    runs[i] = test::weights_of(folder_.path() / ("bucket" + std::to_string(i)));
+  }
+  EXPECT_EQ(runs[0], runs[1]);
+}
+
 TEST_F(MpiOnCuda, info_lists_every_cuda_device_and_the_libraries) {
   const auto info = shell("'" CONVOY_TEST_EXECUTABLE "' info --devices");
   EXPECT_EQ(info.code, 0) << info.output;

@@ -97,6 +97,7 @@ Pass run_pass(Backend& backend, const Model& model, const golden::File& file) {
   const Arena activations = backend.allocate(program.activation_bytes(), "activations");
   const Arena copies = backend.allocate(program.weight_copy_bytes(), "compute copies");
   const Arena gradients = backend.allocate(layout.trainable_elements * sizeof(float), "gradients");
+  const Arena narrow_gradients = backend.allocate(program.narrow_gradient_bytes(), "narrow gradients");
   const Arena scale = backend.allocate(pixels.scale.size() * sizeof(float), "pixel scale");
   const Arena offset = backend.allocate(pixels.offset.size() * sizeof(float), "pixel offset");
   const Arena row = backend.allocate(sizeof(StepRow), "row");
@@ -112,9 +113,12 @@ Pass run_pass(Backend& backend, const Model& model, const golden::File& file) {
   program.bind({.activations = activations.at(0),
                 .weight_copies = copies.at(0),
                 .weights = weights.data(),
+                .narrow_weights = weights.narrow(),
                 .gradients = gradients.floats(),
+                .narrow_gradients = narrow_gradients.data(),
                 .row = current,
                 .order = set.source().order});
+  weights.refresh_narrow();
   program.refresh_weight_copies();
   backend.prepare_input({.source = set.source(),
                          .image = set.image(),

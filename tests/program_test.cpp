@@ -354,7 +354,12 @@ TEST(Programs, parameters_gradients_and_copies_are_bound_where_the_layout_says) 
   std::vector<float> weights(layout.total_elements), gradients(layout.trainable_elements);
   const StepRow row;
   const std::int32_t order = 0;
-  ProgramMemory memory{activations.data(), copies.data(), weights.data(), gradients.data(), &row, &order};
+  ProgramMemory memory{.activations = activations.data(),
+                       .weight_copies = copies.data(),
+                       .weights = weights.data(),
+                       .gradients = gradients.data(),
+                       .row = &row,
+                       .order = &order};
   program.bind(memory);
   const auto parameter = [&](const char* name) { return layout.parameters[layout.find(name)].offset; };
   ASSERT_EQ(program.nodes().size(), 3U);
@@ -387,6 +392,27 @@ TEST(Programs, an_operation_that_the_backend_refuses_is_named) {
   const LoweredNetwork network = short_plot().network;
   EXPECT_EQ(message_of([&] { Program(backend, network, {}, kBatch, Mode::train); }),
             "operation 'operation0': too many channels");
+}
+
+TEST(Programs, an_operation_that_fails_in_a_pass_is_named) {
+  class Failing final : public Operation {
+   public:
+    Needs needs() const override { return {}; }
+    Work work() const override { return {}; }
+    std::string implementation() const override { return "failing"; }
+    void forward(const Operands&) override { throw Error("an illegal address"); }
+    void backward_begin(const Operands&) override { throw Error("a misaligned one"); }
+  };
+  class Faulty final : public StubBackend {
+   public:
+    std::unique_ptr<Operation> plan(const OperationSpec&, int, Mode) override { return std::make_unique<Failing>(); }
+    std::size_t activation_bytes(int, const Extent& extent) const override { return bytes_of(extent); }
+  } backend;
+  Plot plot = short_plot();
+  Program program(backend, plot.network, {}, kBatch, Mode::train);
+  EXPECT_EQ(message_of([&] { program.forward(); }), "operation 'operation0': an illegal address");
+  const auto last = plot.network.operations.size() - 1;
+  EXPECT_EQ(message_of([&] { program.backward(); }), fmt::format("operation 'operation{}': a misaligned one", last));
 }
 
 }  // namespace

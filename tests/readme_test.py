@@ -30,6 +30,7 @@ EXEMPT = {
     "build/convoy train --recipe airbench94 --gpus-per-process all": "it needs a GPU",
     "build/convoy selftest --precision bf16": "it needs a GPU",
     "tools/gpu_acceptance --data": "it needs a GPU, and builds for it",
+    "tools/profile train": "it needs a GPU, and nsys",
     "tools/gpu_acceptance --pack": "it needs a CUDA toolkit, and builds for minutes",
     "packed/tools/gpu_acceptance": "it needs what --pack makes",
     "cpack": "it needs what --pack makes",

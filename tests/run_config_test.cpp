@@ -138,6 +138,8 @@ TEST(RunConfigs, every_value_of_every_option_survives_the_resolved_recipe) {
                                          {"average-delay", "1"},
                                          {"ema", "0.99"},
                                          {"recalibrate", "10"},
+                                         {"graph", "false"},
+                                         {"profile-steps", "11:30"},
                                          {"timeout", "30"},
                                          {"startup-timeout", "300"},
                                          {"batch-per-rank", "32"},

@@ -10,6 +10,7 @@
 #include "convoy/error.hpp"
 #include "convoy/philox.hpp"
 #include "support/guarded_buffer.hpp"
+#include "support/narrow_weights.hpp"
 #include "support/operation_fixture.hpp"
 
 namespace convoy::test {
@@ -18,6 +19,7 @@ namespace {
 const BackendCase kBackends[] = {
     {"cuda", Precision::fp32, 0, "the same operations, each rounded correctly"},
     {"cuda", Precision::bf16, 0, "weights and moments are fp32 whatever the compute type"},
+    {"cuda", Precision::fp16, 0, "the same"},
 };
 
 constexpr std::size_t kArena = 40000;
@@ -62,6 +64,7 @@ State run(Backend& backend, const UpdateSpec& spec, bool is_clipped, std::int64_
   const GuardedBuffer second = on_device(backend, std::vector<float>(kArena), "second moment");
   const GuardedBuffer factor = on_device(backend, std::vector<float>{1}, "factor");
   const GuardedBuffer row(backend, sizeof(StepRow), "row");
+  const GuardedBuffer narrow = narrow_weights(backend, weights, "narrow weights");
   const GuardedBuffer workspace(backend, update->workspace_bytes(), "workspace");
   const UpdateOperands operands{.weights = weights.as<float>(),
                                 .gradients = gradients.as<float>(),
@@ -69,7 +72,8 @@ State run(Backend& backend, const UpdateSpec& spec, bool is_clipped, std::int64_
                                 .second_moment = second.as<float>(),
                                 .gradient_factor = is_clipped ? factor.as<float>() : nullptr,
                                 .workspace = workspace.data(),
-                                .row = row.as<StepRow>()};
+                                .row = row.as<StepRow>(),
+                                .narrow_weights = narrow.data()};
   const auto recording = backend.record(StepKind::full, [&] { update->enqueue(operands); });
   for (int step = 0; step < kSteps; ++step) {
     const std::vector<float> gradient = random_values(100 + static_cast<std::uint32_t>(step));
@@ -82,8 +86,10 @@ State run(Backend& backend, const UpdateSpec& spec, bool is_clipped, std::int64_
     backend.wait();
   }
   for (const GuardedBuffer* buffer : {&weights, &first, &second, &workspace}) buffer->expect_guards_intact();
-  return {from_device<float>(backend, weights), from_device<float>(backend, first),
-          from_device<float>(backend, second)};
+  const State state{from_device<float>(backend, weights), from_device<float>(backend, first),
+                    from_device<float>(backend, second)};
+  expect_narrow_weights(backend, narrow, state.weights);
+  return state;
 }
 
 class Updates : public OnBackend {

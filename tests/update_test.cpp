@@ -11,6 +11,7 @@
 #include "support/backends.hpp"
 #include "support/cpu_contexts.hpp"
 #include "support/guarded_buffer.hpp"
+#include "support/narrow_weights.hpp"
 
 namespace convoy {
 namespace {
@@ -475,6 +476,7 @@ State<float> run_recorded(Backend& backend, const UpdateSpec& spec, int steps, f
   const test::GuardedBuffer row(backend, sizeof(StepRow), "row");
   test::GuardedBuffer workspace(backend, update->workspace_bytes(), "workspace");
   backend.upload(weights.data(), state.weights.data(), kBytes);
+  const test::GuardedBuffer narrow = narrow_weights(backend, weights, "narrow weights");
   backend.upload(momentum.data(), state.first.data(), kBytes);
   backend.upload(clip.data(), &factor, sizeof factor);
   const UpdateOperands operands{.weights = weights.as<float>(),
@@ -482,7 +484,8 @@ State<float> run_recorded(Backend& backend, const UpdateSpec& spec, int steps, f
                                 .first_moment = momentum.as<float>(),
                                 .gradient_factor = factor == 1 ? nullptr : clip.as<float>(),
                                 .workspace = workspace.data(),
-                                .row = row.as<StepRow>()};
+                                .row = row.as<StepRow>(),
+                                .narrow_weights = narrow.data()};
   const auto recording = backend.record(StepKind::full, [&] { update->enqueue(operands); });
   for (int step = 0; step < steps; ++step) {
     const std::vector<float> gradient = gradient_at(step);
@@ -497,6 +500,7 @@ State<float> run_recorded(Backend& backend, const UpdateSpec& spec, int steps, f
   backend.download(state.first.data(), momentum.data(), kBytes);
   for (const auto* buffer : {&weights, &gradients, &momentum, &clip, &row}) buffer->expect_guards_intact();
   workspace.expect_guards_intact();
+  expect_narrow_weights(backend, narrow, state.weights);
   return state;
 }
 
@@ -564,13 +568,15 @@ TEST_P(MuonOnDevice, a_gradient_of_zeros_only_normalises_the_weights) {
   const Arena memory = backend->allocate(3 * kAlignment, "weights, gradients, momentum");
   const Arena row = backend->allocate(sizeof(StepRow), "row");
   const Arena workspace = backend->allocate(update->workspace_bytes(), "workspace");
+  const Arena narrow = backend->allocate(backend->narrow_bytes(16), "narrow weights");
   backend->upload(memory.data(), weights.data(), weights.size() * sizeof(float));
   constexpr std::size_t kStride = kAlignment / sizeof(float);
   update->enqueue({.weights = memory.floats(),
                    .gradients = memory.floats() + kStride,
                    .first_moment = memory.floats() + 2 * kStride,
                    .workspace = workspace.data(),
-                   .row = static_cast<const StepRow*>(row.data())});
+                   .row = static_cast<const StepRow*>(row.data()),
+                   .narrow_weights = narrow.data()});
   backend->download(weights.data(), memory.data(), weights.size() * sizeof(float));
   for (const float w : weights) EXPECT_FLOAT_EQ(w, 0.5F);  // norm sqrt(16 * 0.25) = 2 = sqrt(4 rows)
 }

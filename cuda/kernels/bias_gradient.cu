@@ -1,8 +1,8 @@
-// See bias_gradient.hpp. The rows are cut into parts; a block sums one part of some neighbouring channels, and the same
-// kernel then sums the parts' sums. Threads of a block lie along the channels first, so that accesses are whole lines
-// for any number of channels.
+// See bias_gradient.hpp. The rows are cut into parts; a block sums one part of some neighbouring channels, and the last
+// of these channels' blocks then sums the parts' sums. Threads of a block lie along the channels first, so that
+// accesses are whole lines for any number of channels.
 #include "kernels/bias_gradient.hpp"
-#include "kernels/launch.hpp"
+#include "kernels/reduce.hpp"
 
 namespace convoy::cuda {
 namespace {
@@ -36,18 +36,30 @@ Cover cover(std::size_t element_bytes, std::int64_t rows, int channels) {
   return {is_packed, columns, lines, tiles, static_cast<int>(divided_up(rows, part_rows)), part_rows};
 }
 
-// sums [parts, channels]: each block writes one part of kCount * columns channels.
+// Threads that share a channel's parts.
+int helpers_of(int channels) { return kThreads / std::min(channels % 4 == 0 ? channels / 4 : channels, kMostColumns); }
+
+// Sums [lines, width] in shared memory, line by line.
+__device__ float total_of(const float* partial, int lines, int width, int channel) {
+  float total = 0;
+  for (int line = 0; line < lines; ++line) total += partial[line * width + channel];
+  return total;
+}
+
+// Each block sums one part of kCount * columns channels into sums [parts, channels].
 template <typename T, int kCount>
-__global__ void column_sums_kernel(const T* values, std::int64_t rows, int channels, int columns, int lines,
-                                   std::int64_t part_rows, float* sums) {
+__global__ void __launch_bounds__(kThreads)
+    bias_gradient_kernel(const BiasGradientArgs args, int columns, int lines, std::int64_t part_rows, int helpers) {
   struct alignas(sizeof(T) * kCount) Access {
     T values[kCount];
   };
-  __shared__ float partial[kThreads * kCount];  // [lines, columns, kCount]
-  const int column = static_cast<int>(threadIdx.x) % columns, line = static_cast<int>(threadIdx.x) / columns;
-  const std::int64_t channel = (std::int64_t{blockIdx.y} * columns + column) * kCount;
+  __shared__ float partial[kThreads * kCount];  // [lines, columns, kCount]; then [helpers, columns, kCount]
+  const int thread = static_cast<int>(threadIdx.x), column = thread % columns, line = thread / columns;
+  const int channels = args.channels, width = columns * kCount, tile = static_cast<int>(blockIdx.y) * width;
+  const int channel = tile + column * kCount;
+  const auto* values = static_cast<const T*>(args.output_gradient);
   const std::int64_t first = blockIdx.x * part_rows;
-  const std::int64_t end = first + part_rows < rows ? first + part_rows : rows;
+  const std::int64_t end = first + part_rows < args.rows ? first + part_rows : args.rows;
   float sum[kCount] = {};
   if (line < lines && channel < channels) {
 #pragma unroll 4
@@ -59,58 +71,48 @@ __global__ void column_sums_kernel(const T* values, std::int64_t rows, int chann
   }
   if (line < lines) {
 #pragma unroll
-    for (int i = 0; i < kCount; ++i) partial[(line * columns + column) * kCount + i] = sum[i];
+    for (int i = 0; i < kCount; ++i) partial[line * width + column * kCount + i] = sum[i];
   }
   __syncthreads();
-  const int width = columns * kCount;
-  const std::int64_t tile = std::int64_t{blockIdx.y} * width;
-  for (int i = static_cast<int>(threadIdx.x); i < width && tile + i < channels; i += kThreads) {
-    float total = 0;
-    for (int l = 0; l < lines; ++l) total += partial[l * width + i];
-    sums[std::int64_t{blockIdx.x} * channels + tile + i] = total;
+  const int parts = static_cast<int>(gridDim.x);
+  auto* sums = parts == 1 ? args.bias_gradient : static_cast<float*>(args.workspace);
+  for (int i = thread; i < width && tile + i < channels; i += kThreads) {
+    sums[std::int64_t{blockIdx.x} * channels + tile + i] = total_of(partial, lines, width, i);
+  }
+  if (parts == 1 || !is_last_block(args.counters)) return;
+  for (int place = thread; place < helpers * width; place += kThreads) {
+    const int helper = place / width, i = place % width;
+    float part_sum = 0;
+    for (int part = helper; part < parts && tile + i < channels; part += helpers) {
+      part_sum += __ldcg(sums + std::int64_t{part} * channels + tile + i);
+    }
+    partial[place] = part_sum;
+  }
+  __syncthreads();
+  for (int i = thread; i < width && tile + i < channels; i += kThreads) {
+    args.bias_gradient[tile + i] = total_of(partial, helpers, width, i);
   }
 }
 
-template <typename T>
-void column_sums(const T* values, std::int64_t rows, int channels, const Cover& cover, float* sums,
-                 cudaStream_t stream) {
-  const dim3 blocks(static_cast<unsigned>(cover.parts), static_cast<unsigned>(cover.tiles));
-  const auto launch = [&]<int kCount>() {
-    column_sums_kernel<T, kCount>
-        <<<blocks, kThreads, 0, stream>>>(values, rows, channels, cover.columns, cover.lines, cover.part_rows, sums);
-  };
-  cover.is_packed ? launch.template operator()<Pack<T>::kCount>() : launch.template operator()<1>();
-  CHECK_CUDA(cudaGetLastError());
-}
-
-// One part, whatever the rows.
-Cover whole(std::int64_t rows, int channels) {
-  Cover all = cover(sizeof(float), rows, channels);
-  all.parts = 1;
-  all.part_rows = rows;
-  return all;
-}
+Cover cover(const BiasGradientArgs& args) { return cover(bytes_per_element(args.type), args.rows, args.channels); }
 
 }  // namespace
 
-std::size_t bias_gradient_workspace(std::int64_t rows, int channels) {
-  std::size_t most = 0;
-  for (const DType type : {DType::f32, DType::bf16}) {
-    const int parts = cover(bytes_per_element(type), rows, channels).parts;
-    if (parts > 1) most = std::max(most, sizeof(float) * parts * channels);
-  }
-  return most;
+std::size_t bias_gradient_workspace(const BiasGradientArgs& args) {
+  const int parts = cover(args).parts;
+  return parts > 1 ? sizeof(float) * parts * args.channels : 0;
 }
 
-// The gradient and the workspace start at multiples of kAlignment.
-void bias_gradient(const void* output_gradient, DType type, std::int64_t rows, int channels, void* workspace,
-                   float* bias_gradient, cudaStream_t stream) {
-  const Cover first = cover(bytes_per_element(type), rows, channels);
-  auto* sums = first.parts > 1 ? static_cast<float*>(workspace) : bias_gradient;
-  dispatch(type, [&]<typename T>() {
-    column_sums(static_cast<const T*>(output_gradient), rows, channels, first, sums, stream);
+int bias_gradient_counters(const BiasGradientArgs& args) { return cover(args).tiles; }
+
+void bias_gradient(const BiasGradientArgs& args, cudaStream_t stream) {
+  const Cover all = cover(args);
+  const dim3 blocks(static_cast<unsigned>(all.parts), static_cast<unsigned>(all.tiles));
+  dispatch(args.type, [&]<typename T>() {
+    const auto kernel = all.is_packed ? bias_gradient_kernel<T, Pack<T>::kCount> : bias_gradient_kernel<T, 1>;
+    kernel<<<blocks, kThreads, 0, stream>>>(args, all.columns, all.lines, all.part_rows, helpers_of(args.channels));
   });
-  if (first.parts > 1) column_sums(sums, first.parts, channels, whole(first.parts, channels), bias_gradient, stream);
+  CHECK_CUDA(cudaGetLastError());
 }
 
 }  // namespace convoy::cuda

@@ -10,9 +10,18 @@
 
 namespace convoy::cuda {
 
-// output_gradient [rows, channels] in `type`; bias_gradient [channels] is overwritten.
-std::size_t bias_gradient_workspace(std::int64_t rows, int channels);  // bytes
-void bias_gradient(const void* output_gradient, DType type, std::int64_t rows, int channels, void* workspace,
-                   float* bias_gradient, cudaStream_t stream);
+struct BiasGradientArgs {
+  DType type = DType::f32;
+  std::int64_t rows = 0;
+  int channels = 0;
+  const void* output_gradient = nullptr;  // [rows, channels], at a multiple of kAlignment like the workspace
+  void* workspace = nullptr;
+  unsigned* counters = nullptr;    // zero before the first launch and after each
+  float* bias_gradient = nullptr;  // [channels]
+};
+
+std::size_t bias_gradient_workspace(const BiasGradientArgs&);  // bytes
+int bias_gradient_counters(const BiasGradientArgs&);
+void bias_gradient(const BiasGradientArgs&, cudaStream_t stream);
 
 }  // namespace convoy::cuda

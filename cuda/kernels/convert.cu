@@ -16,18 +16,33 @@ struct alignas(16) Run {
   T values[kRun];
 };
 
+// Ranges to widen, an argument of the kernel: nothing to read first. A block takes kBlockElements of one range.
+constexpr int kRanges = 96;  // in one launch: a kernel's arguments are at most 4 KiB
+constexpr std::size_t kBlockElements = std::size_t{kThreads} * kRun;
+
+struct Ranges {
+  ElementRange all[kRanges];
+  unsigned first_block[kRanges];
+  int count;
+};
+
 template <typename T>
-__global__ void widen_kernel(const T* from, std::size_t count, float* to) {
-  const std::size_t runs = count / kRun, stride = std::size_t{gridDim.x} * blockDim.x;
-  const std::size_t thread = std::size_t{blockIdx.x} * blockDim.x + threadIdx.x;
-  for (std::size_t run = thread; run < runs; run += stride) {
-    const Run<T> narrow = reinterpret_cast<const Run<T>*>(from)[run];
+__global__ void __launch_bounds__(kThreads)
+    widen_kernel(const __grid_constant__ Ranges ranges, const T* from, float* to) {
+  int i = 0;
+  while (i + 1 < ranges.count && blockIdx.x >= ranges.first_block[i + 1]) ++i;
+  const ElementRange range = ranges.all[i];
+  const std::size_t within = (blockIdx.x - ranges.first_block[i]) * kBlockElements + threadIdx.x * kRun;
+  const std::size_t first = range.offset + within;
+  if (within + kRun <= range.count && first % kRun == 0) {
+    const Run<T> narrow = *reinterpret_cast<const Run<T>*>(from + first);
     WideRun wide;
 #pragma unroll
-    for (int i = 0; i < kRun; ++i) wide.values[i] = to_float(narrow.values[i]);
-    reinterpret_cast<WideRun*>(to)[run] = wide;
+    for (int j = 0; j < kRun; ++j) wide.values[j] = to_float(narrow.values[j]);
+    *reinterpret_cast<WideRun*>(to + first) = wide;
+    return;
   }
-  for (std::size_t i = runs * kRun + thread; i < count; i += stride) to[i] = to_float(from[i]);
+  for (std::size_t j = 0; j < kRun && within + j < range.count; ++j) to[first + j] = to_float(from[first + j]);
 }
 
 template <typename T>
@@ -46,12 +61,21 @@ __global__ void narrow_kernel(const float* from, std::size_t count, T* to) {
 
 }  // namespace
 
-// Both sides start at multiples of kAlignment in their arenas.
-void widen(const void* from, DType type, std::size_t count, float* to, cudaStream_t stream) {
-  dispatch(type, [&]<typename T>() {
-    widen_kernel<T><<<blocks_for(count / kRun), kThreads, 0, stream>>>(static_cast<const T*>(from), count, to);
-  });
-  CHECK_CUDA(cudaGetLastError());
+void widen(std::span<const ElementRange> ranges, const void* from, DType type, float* to, cudaStream_t stream) {
+  for (std::size_t done = 0; done < ranges.size(); done += kRanges) {
+    Ranges some{};
+    unsigned blocks = 0;
+    for (const ElementRange& range : ranges.subspan(done, std::min<std::size_t>(kRanges, ranges.size() - done))) {
+      some.all[some.count] = range;
+      some.first_block[some.count++] = blocks;
+      blocks += static_cast<unsigned>((range.count + kBlockElements - 1) / kBlockElements);
+    }
+    if (blocks == 0) continue;
+    dispatch(type, [&]<typename T>() {
+      widen_kernel<T><<<blocks, kThreads, 0, stream>>>(some, static_cast<const T*>(from), to);
+    });
+    CHECK_CUDA(cudaGetLastError());
+  }
 }
 
 void narrow(const float* from, DType type, std::size_t count, void* to, cudaStream_t stream) {

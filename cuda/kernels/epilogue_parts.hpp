@@ -1,4 +1,4 @@
-// What the epilogue's kernels share: how blocks cover a tensor, sums over a block, and which block comes last. Only
+// What the epilogue's kernels share: how blocks cover a tensor, and sums over a block. Only
 // epilogue_*.cu include it.
 //
 // A tensor is rows (pixels of all samples) of channels. A block takes a tile of neighbouring channels, as wide as one
@@ -10,7 +10,7 @@
 #include "kernels/access.hpp"
 #include "kernels/activation.hpp"
 #include "kernels/epilogue.hpp"
-#include "kernels/launch.hpp"
+#include "kernels/reduce.hpp"
 
 namespace convoy::cuda {
 
@@ -191,20 +191,6 @@ struct TileFactors {
     for (int i = 0; i < kCount; ++i) numbers[i] = values[row][threadIdx.x * kCount + i];
   }
 };
-
-// True in the last of the tile's blocks to come here: what the others wrote before is there to be read (__ldcg).
-__device__ inline bool is_last_block(unsigned* counters) {
-  __shared__ bool is_last;
-  __threadfence();
-  __syncthreads();
-  if (threadIdx.x == 0 && threadIdx.y == 0) {
-    // Wraps around to 0, which is what the next launch expects.
-    is_last = atomicInc(counters + blockIdx.y, gridDim.x - 1) == gridDim.x - 1;
-  }
-  __syncthreads();
-  if (is_last) __threadfence();
-  return is_last;
-}
 
 // The parts' sums of one channel and group, added up in fp64 by all threads of a block: each channel of the tile has
 // `helpers` threads, which take every helpers-th part and whose sums are added in order.

@@ -1,6 +1,7 @@
 // See muon.hpp. The table of matrices is an argument of the kernels: nothing to allocate, nothing to read first. A
 // block takes one part of one matrix.
 #include <algorithm>
+#include <type_traits>
 
 #include "kernels/launch.hpp"
 #include "kernels/muon.hpp"
@@ -185,7 +186,24 @@ __global__ void gather_kernel(const __grid_constant__ Table table, const __grid_
   }
 }
 
-template <typename T>
+// The weights of a place as narrow ones.
+template <typename Narrow>
+__device__ void write_narrow(void* narrow_weights, const MuonMatrix& matrix, const Place& place, const Values& all) {
+  auto* to = static_cast<Narrow*>(narrow_weights) + matrix.offset + place.element;
+  CopyRun<Narrow> run;
+#pragma unroll
+  for (int i = 0; i < kMuonRun; ++i) run.values[i] = from_float<Narrow>(all.values[i]);
+  if (place.valid == kMuonRun && reinterpret_cast<std::uintptr_t>(to) % sizeof run == 0) {
+    *reinterpret_cast<CopyRun<Narrow>*>(to) = run;
+    return;
+  }
+#pragma unroll
+  for (int i = 0; i < kMuonRun; ++i) {
+    if (i < place.valid) to[i] = run.values[i];
+  }
+}
+
+template <typename T, typename Narrow>
 __global__ void apply_kernel(const __grid_constant__ Table table, const __grid_constant__ MuonBuffers buffers) {
   __shared__ double scratch[kThreads / kWarp];
   const int block = table.matrices[0].first_part + static_cast<int>(blockIdx.x);
@@ -210,6 +228,7 @@ __global__ void apply_kernel(const __grid_constant__ Table table, const __grid_c
 #pragma unroll
     for (int i = 0; i < kMuonRun; ++i) w.values[i] = keep * w.values[i] - rate * to_float(x.values[i]);
     write(weights, place, whole, w);
+    if constexpr (!std::is_same_v<Narrow, float>) write_narrow<Narrow>(buffers.narrow_weights, matrix, place, w);
   }
 }
 
@@ -245,7 +264,8 @@ void muon_gather(const MuonArgs& args, const MuonBuffers& buffers, cudaStream_t 
 }
 
 void muon_apply(const MuonArgs& args, const MuonBuffers& buffers, cudaStream_t stream) {
-  launch(args.copy_type == DType::f32 ? apply_kernel<float> : apply_kernel<__nv_bfloat16>, args, buffers, stream);
+  if (args.copy_type == DType::f32) return launch(apply_kernel<float, float>, args, buffers, stream);
+  dispatch(args.narrow, [&]<typename Narrow>() { launch(apply_kernel<__nv_bfloat16, Narrow>, args, buffers, stream); });
 }
 
 }  // namespace convoy::cuda

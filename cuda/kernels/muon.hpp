@@ -34,10 +34,12 @@ struct MuonArgs {
   float momentum = 0;
   bool nesterov = false, normalise_weights = false;
   DType copy_type = DType::f32;  // f32 or bf16
+  DType narrow = DType::f32;     // of the narrow weights; f32: there are none
 };
 
 struct MuonBuffers {
   float* weights = nullptr;
+  void* narrow_weights = nullptr;
   const float* gradients = nullptr;
   float* momentum = nullptr;      // null where momentum is 0
   const float* factor = nullptr;  // one float that multiplies the gradients; null: 1

@@ -56,6 +56,21 @@ __device__ T block_reduce(T value, const Combine& combine) {
   return value;
 }
 
+// True in the last of the blocks [:, blockIdx.y] to come here: what the others wrote before is there to be read
+// (__ldcg). `counters` [gridDim.y] are zero before the first launch and after each.
+__device__ inline bool is_last_block(unsigned* counters) {
+  __shared__ bool is_last;
+  __threadfence();
+  __syncthreads();
+  if (threadIdx.x == 0 && threadIdx.y == 0) {
+    // Wraps around to 0.
+    is_last = atomicInc(counters + blockIdx.y, gridDim.x - 1) == gridDim.x - 1;
+  }
+  __syncthreads();
+  if (is_last) __threadfence();
+  return is_last;
+}
+
 // Combines every thread's value; calls finish(total) in one thread of the block that comes last. `none` changes nothing
 // that it is combined with.
 template <typename T, typename Combine, typename Finish>

@@ -77,7 +77,33 @@ struct Adam {
   }
 };
 
-template <typename Rule>
+// Weights in the type of the narrow ones, next to the fp32 that they are made from; of float there are none.
+template <typename Narrow>
+struct NarrowWeights {
+  struct alignas(sizeof(Narrow) * Floats::kCount) NarrowPack {
+    Narrow values[Floats::kCount];
+  };
+  Narrow* data;
+
+  __device__ bool can_take_packs() const { return reinterpret_cast<std::uintptr_t>(data) % sizeof(NarrowPack) == 0; }
+  __device__ void write(int pack, const Floats& weights) const {
+    NarrowPack narrow;
+#pragma unroll
+    for (int i = 0; i < Floats::kCount; ++i) narrow.values[i] = from_float<Narrow>(weights.values[i]);
+    reinterpret_cast<NarrowPack*>(data)[pack] = narrow;
+  }
+  __device__ void write_one(int i, float weight) const { data[i] = from_float<Narrow>(weight); }
+};
+
+template <>
+struct NarrowWeights<float> {
+  float* data;
+  __device__ bool can_take_packs() const { return true; }
+  __device__ void write(int, const Floats&) const {}
+  __device__ void write_one(int, float) const {}
+};
+
+template <typename Narrow, typename Rule>
 __global__ void __launch_bounds__(kThreads)
     update_kernel(const UpdateBlock* blocks, const Rule rule, const UpdateOperands operands) {
   constexpr int kMoments = Rule::kMoments;
@@ -87,6 +113,7 @@ __global__ void __launch_bounds__(kThreads)
   const int count = static_cast<int>(block.count), thread = static_cast<int>(threadIdx.x);
   float* const weights = operands.weights + block.offset;
   const float* const gradients = operands.gradients + block.offset;
+  const NarrowWeights<Narrow> narrow{static_cast<Narrow*>(operands.narrow_weights) + block.offset};
   float* const given[] = {operands.first_moment, operands.second_moment};
   float* moments[kRoom];
 #pragma unroll
@@ -95,7 +122,8 @@ __global__ void __launch_bounds__(kThreads)
   auto addresses = reinterpret_cast<std::uintptr_t>(weights) | reinterpret_cast<std::uintptr_t>(gradients);
 #pragma unroll
   for (int m = 0; m < kMoments; ++m) addresses |= reinterpret_cast<std::uintptr_t>(moments[m]);
-  const bool is_packed = addresses % sizeof(Floats) == 0;  // as whole tensors of an arena are
+  const bool is_packed =
+      addresses % sizeof(Floats) == 0 && narrow.can_take_packs();  // as whole tensors of an arena are
   const int packs = is_packed ? count / Floats::kCount : 0;
 
   // Loads are under way while one thread works out the constants.
@@ -127,6 +155,7 @@ __global__ void __launch_bounds__(kThreads)
       for (int m = 0; m < kMoments; ++m) state[p][m].values[i] = values[m];
     }
     reinterpret_cast<Floats*>(weights)[pack] = w[p];
+    narrow.write(pack, w[p]);
 #pragma unroll
     for (int m = 0; m < kMoments; ++m) reinterpret_cast<Floats*>(moments[m])[pack] = state[p][m];
   }
@@ -135,33 +164,36 @@ __global__ void __launch_bounds__(kThreads)
 #pragma unroll
     for (int m = 0; m < kMoments; ++m) values[m] = moments[m][i];
     rule.update(k, weights[i], gradients[i], values);
+    narrow.write_one(i, weights[i]);
 #pragma unroll
     for (int m = 0; m < kMoments; ++m) moments[m][i] = values[m];
   }
 }
 
 template <typename Rule>
-void update(const UpdateBlock* blocks, int count, const Rule& rule, const UpdateOperands& operands,
+void update(const UpdateBlock* blocks, int count, const Rule& rule, const UpdateOperands& operands, DType narrow,
             cudaStream_t stream) {
   if (count == 0) return;
-  update_kernel<<<static_cast<unsigned>(count), kThreads, 0, stream>>>(blocks, rule, operands);
+  dispatch(narrow, [&]<typename Narrow>() {
+    update_kernel<Narrow><<<static_cast<unsigned>(count), kThreads, 0, stream>>>(blocks, rule, operands);
+  });
   CHECK_CUDA(cudaGetLastError());
 }
 
 }  // namespace
 
 void update_sgd(const UpdateBlock* blocks, int count, const SgdSettings& settings, const UpdateOperands& operands,
-                cudaStream_t stream) {
+                DType narrow, cudaStream_t stream) {
   if (settings.momentum == 0) {
-    update(blocks, count, Sgd<false>{settings}, operands, stream);
+    update(blocks, count, Sgd<false>{settings}, operands, narrow, stream);
   } else {
-    update(blocks, count, Sgd<true>{settings}, operands, stream);
+    update(blocks, count, Sgd<true>{settings}, operands, narrow, stream);
   }
 }
 
 void update_adam(const UpdateBlock* blocks, int count, const AdamSettings& settings, const UpdateOperands& operands,
-                 cudaStream_t stream) {
-  update(blocks, count, Adam{settings}, operands, stream);
+                 DType narrow, cudaStream_t stream) {
+  update(blocks, count, Adam{settings}, operands, narrow, stream);
 }
 
 }  // namespace convoy::cuda

@@ -3,6 +3,7 @@
 
 #include <cuda_runtime_api.h>
 
+#include "convoy/types.hpp"
 #include "convoy/update.hpp"
 #include "nn/update_blocks.hpp"
 
@@ -21,8 +22,10 @@ struct AdamSettings {
   bool decoupled = false, keras_epsilon = false;
 };
 
-// `blocks` [count] is device memory.
-void update_sgd(const UpdateBlock* blocks, int count, const SgdSettings&, const UpdateOperands&, cudaStream_t);
-void update_adam(const UpdateBlock* blocks, int count, const AdamSettings&, const UpdateOperands&, cudaStream_t);
+// `blocks` [count] is device memory; `narrow` the type of the narrow weights, f32: there are none.
+void update_sgd(const UpdateBlock* blocks, int count, const SgdSettings&, const UpdateOperands&, DType narrow,
+                cudaStream_t);
+void update_adam(const UpdateBlock* blocks, int count, const AdamSettings&, const UpdateOperands&, DType narrow,
+                 cudaStream_t);
 
 }  // namespace convoy::cuda

@@ -20,6 +20,7 @@
 #include "nccl/nccl_call.hpp"
 #include "nccl/ordered_sum.hpp"
 #include "nccl/registration.hpp"
+#include "ranges.hpp"
 
 namespace convoy::cuda {
 namespace {
@@ -244,6 +245,7 @@ class NcclCommunicator final : public Communicator {
     cudaStream_t stream = nullptr;
     CHECK_CUDA(cudaStreamCreateWithPriority(&stream, cudaStreamNonBlocking, greatest));
     stream_.reset(stream);
+    name_stream(stream, "collectives");
     fence_ = make_event(cudaEventDisableTiming);
   }
 

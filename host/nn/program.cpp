@@ -17,19 +17,27 @@ struct StepClock {
   int backward(int operation) const { return 2 * operations - operation; }
 };
 
+// What the call throws says for which operation it was made.
+template <typename Call>
+void naming(const std::string& operation, const Call& call) {
+  try {
+    call();
+  } catch (const Error& error) {
+    throw Error(fmt::format("operation '{}': {}", operation, error.what()), error.code());
+  }
+}
+
 }  // namespace
 
 Program::Program(Backend& backend, LoweredNetwork network, const ParamLayout& layout, int batch, Mode mode)
     : backend_(backend), network_(std::move(network)), layout_(layout), batch_(batch), mode_(mode) {
   for (const LoweredOperation& lowered : network_.operations) {
-    try {
+    naming(lowered.name, [&] {
       Node node;
       node.operation = backend_.plan(lowered.spec, batch_, mode_);
       needs_.push_back(node.operation->needs());
       nodes_.push_back(std::move(node));
-    } catch (const Error& error) {
-      throw Error(fmt::format("operation '{}': {}", lowered.name, error.what()), error.code());
-    }
+    });
     weight_copy_offset_.push_back(weight_copy_bytes_);
     weight_copy_bytes_ += align_up(needs_.back().weight_copies);
   }
@@ -134,7 +142,15 @@ void Program::plan_buffers() {
   plan_ = plan_memory(buffers_);
 }
 
+std::size_t Program::narrow_gradient_bytes() const {
+  const bool any = std::ranges::any_of(needs_, &Needs::narrow_gradient);
+  return any ? backend_.narrow_bytes(layout_.trainable_elements) : 0;
+}
+
 void Program::bind(const ProgramMemory& memory) {
+  gradients_ = memory.gradients;
+  narrow_gradients_ = memory.narrow_gradients;
+  unwidened_.reserve(nodes_.size());
   const auto data = [&](int buffer) -> void* {
     return buffer < 0 ? nullptr : memory.activations + plan_.offsets[buffer];
   };
@@ -147,6 +163,11 @@ void Program::bind(const ProgramMemory& memory) {
     const LoweredOperation& operation = network_.operations[i];
     const auto parameter = [&](int index) -> float* {
       return index < 0 ? nullptr : memory.weights + layout_.parameters[index].offset;
+    };
+    const auto narrow = [&](int index) -> const void* {
+      if (index < 0 || memory.narrow_weights == nullptr) return nullptr;
+      return static_cast<const std::byte*>(memory.narrow_weights) +
+             backend_.narrow_bytes(layout_.parameters[index].offset);
     };
     const auto gradient = [&](int index) -> float* {
       const bool is_wanted = index >= 0 && memory.gradients != nullptr && layout_.parameters[index].trainable();
@@ -161,6 +182,8 @@ void Program::bind(const ProgramMemory& memory) {
     operands.saved = data(saved_buffer_[i]);
     operands.weights = parameter(operation.weights);
     operands.bias = parameter(operation.bias);
+    operands.narrow_weights = narrow(operation.weights);
+    operands.narrow_bias = narrow(operation.bias);
     operands.running_mean = parameter(operation.running_mean);
     operands.running_variance = parameter(operation.running_variance);
     operands.weight_copies = memory.weight_copies + weight_copy_offset_[i];
@@ -173,6 +196,10 @@ void Program::bind(const ProgramMemory& memory) {
     operands.output_gradient = gradient_data_[operation.output];
     operands.weights_gradient = gradient(operation.weights);
     operands.bias_gradient = gradient(operation.bias);
+    if (needs_[i].narrow_gradient && operands.weights_gradient != nullptr) {
+      operands.narrow_weights_gradient = static_cast<std::byte*>(memory.narrow_gradients) +
+                                         backend_.narrow_bytes(layout_.parameters[operation.weights].offset);
+    }
     const auto target = [&](int tensor, int partial) -> void* {
       if (tensor < 0 || !network_.tensors[tensor].gradient) return nullptr;
       if (partial < 0) return gradient_data_[tensor];
@@ -190,8 +217,9 @@ void Program::refresh_weight_copies() {
 }
 
 void Program::forward() {
-  for (Node& node : nodes_) {
-    node.operation->forward(node.forward);
+  for (std::size_t i = 0; i < nodes_.size(); ++i) {
+    const Range range(backend_, network_.operations[i].name);
+    naming(network_.operations[i].name, [&] { nodes_[i].operation->forward(nodes_[i].forward); });
     on_progress_();
   }
 }
@@ -199,16 +227,33 @@ void Program::forward() {
 void Program::backward(const GradientReady& ready) {
   for (std::size_t i = nodes_.size(); i-- > 0;) {
     if (!network_.operations[i].backward) continue;
-    Node& node = nodes_[i];
-    node.operation->backward_begin(node.backward);
-    node.operation->backward_weights(node.backward);
-    if (ready) ready(static_cast<int>(i));
-    node.operation->backward_data(node.backward);
-    for (const Node::Sum& sum : node.sums) {
-      backend_.add_gradient(batch_, network_.tensors[sum.tensor].extent, sum.total, sum.part);
-    }
+    const Range range(backend_, network_.operations[i].name);
+    naming(network_.operations[i].name, [&] { backward(i, ready); });
     on_progress_();
   }
+  complete_gradients();
+}
+
+void Program::backward(std::size_t index, const GradientReady& ready) {
+  Node& node = nodes_[index];
+  node.operation->backward_begin(node.backward);
+  node.operation->backward_weights(node.backward);
+  if (node.backward.narrow_weights_gradient != nullptr) {
+    const Parameter& weights = layout_.parameters[network_.operations[index].weights];
+    unwidened_.push_back({weights.offset, weights.count});
+  }
+  if (ready) ready(static_cast<int>(index));
+  node.operation->backward_data(node.backward);
+  for (const Node::Sum& sum : node.sums) {
+    backend_.add_gradient(batch_, network_.tensors[sum.tensor].extent, sum.total, sum.part);
+  }
+}
+
+void Program::complete_gradients() {
+  if (unwidened_.empty()) return;
+  const Range range(backend_, "widen gradients");
+  backend_.widen(unwidened_, narrow_gradients_, gradients_);
+  unwidened_.clear();
 }
 
 }  // namespace convoy

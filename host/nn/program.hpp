@@ -18,11 +18,13 @@ namespace convoy {
 
 // Device memory a program works on.
 struct ProgramMemory {
-  std::byte* activations = nullptr;    // activation_bytes()
-  std::byte* weight_copies = nullptr;  // weight_copy_bytes()
-  float* weights = nullptr;            // the whole parameter buffer (weights, statistics, frozen)
-  float* gradients = nullptr;          // trainable_elements; null in evaluation
-  const StepRow* row = nullptr;        // the current row
+  std::byte* activations = nullptr;      // activation_bytes()
+  std::byte* weight_copies = nullptr;    // weight_copy_bytes()
+  float* weights = nullptr;              // the whole parameter buffer (weights, statistics, frozen)
+  const void* narrow_weights = nullptr;  // the same in the compute type; null where Backend::narrow_bytes is 0
+  float* gradients = nullptr;            // trainable_elements; null in evaluation
+  void* narrow_gradients = nullptr;      // narrow_gradient_bytes()
+  const StepRow* row = nullptr;          // the current row
   const std::int32_t* order = nullptr;
 };
 
@@ -33,14 +35,17 @@ class Program {
 
   std::size_t activation_bytes() const { return plan_.bytes; }
   std::size_t weight_copy_bytes() const { return weight_copy_bytes_; }
+  std::size_t narrow_gradient_bytes() const;  // 0: every operation writes its gradients in fp32
   void bind(const ProgramMemory& memory);
 
   // Each enqueues on the backend; after bind.
   void refresh_weight_copies();
   void forward();
-  // Told the number of each operation of the pass, once its weight gradients are complete.
+  // Told the number of each operation of the pass, once its weight gradients are complete: in `gradients` after
+  // complete_gradients, which may then be called, and is at the end.
   using GradientReady = std::function<void(int operation)>;
   void backward(const GradientReady& ready = {});
+  void complete_gradients();
 
   // Called after each operation of either pass, once it is enqueued.
   void on_progress(std::function<void()> call) { on_progress_ = std::move(call); }
@@ -67,6 +72,7 @@ class Program {
 
  private:
   void plan_buffers();
+  void backward(std::size_t index, const GradientReady& ready);
   std::size_t gradient_bytes(const LoweredTensor& tensor) const;
 
   Backend& backend_;
@@ -87,6 +93,9 @@ class Program {
   std::size_t weight_copy_bytes_ = 0;
 
   std::vector<void*> tensor_data_, gradient_data_;
+  const void* narrow_gradients_ = nullptr;
+  float* gradients_ = nullptr;
+  std::vector<ElementRange> unwidened_;  // gradients in the compute type alone, so far
   std::function<void()> on_progress_ = [] {};
 };
 

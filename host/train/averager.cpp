@@ -121,6 +121,7 @@ PolicyStep Averager::policy_step(std::int64_t step, std::int64_t since_average) 
 }
 
 void Averager::step(std::int64_t step, const std::function<void()>& before_average) {
+  const Range range(backend_, "step");
   const Exchange exchange = policy_.at(policy_step(step, ++since_average_));
   const bool is_node_due =
       node_policy_ && node_policy_->at(policy_step(step, ++since_node_average_)) != Exchange::nothing;
@@ -155,6 +156,7 @@ void Averager::take_steps(const StepVariant& variant) {
 
 void Averager::average_world(std::int64_t step) {
   if (world_.size == 1) return;
+  const Range range(backend_, "average");
   const double mean_square = mean_square_of_weights();
   const bool is_last = step + 1 == ranks_.front()->plan.last_step();
   if (late_ && !is_last) {
@@ -197,6 +199,7 @@ double Averager::mean_square_of_weights() {
 }
 
 void Averager::average_nodes() {
+  const Range range(backend_, "average inside nodes");
   for (const RankGroup& node : nodes_) {
     if (node.size > 1) average(backend_, node, weights_of, layout_.communicated_elements);
   }
@@ -230,6 +233,7 @@ void Averager::start_late_average() {
 
 void Averager::finish_late_average() {
   if (!late_ || !late_->is_under_way) return;
+  const Range range(backend_, "late average");
   late_->is_under_way = false;
   const std::size_t count = layout_.communicated_elements;
   late_->join(*world_.workers);

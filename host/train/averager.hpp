@@ -80,7 +80,7 @@ class Averager {
   std::optional<double> distance_;
   std::vector<double> squares_;  // ||w_r||^2 of every rank of the world
   Weights averaged_;
-  CommunicationCost cost_before_;  // of earlier processes
+  CommunicationCost cost_before_;        // of earlier processes
   std::vector<Attachment> attachments_;  // the last member: they end before what they hold on to
 };
 

@@ -109,7 +109,8 @@ ChosenDevice choose_device(RunConfig& config, int local_worker) {
                              .threads = config.threads,
                              .index = row.count == nullptr ? 0 : local_worker % row.count(),
                              .deterministic = config.deterministic,
-                             .autotune = config.autotune});
+                             .autotune = config.autotune,
+                             .graph = config.graph});
   config.threads = chosen.backend->info().threads;
   chosen.line = fmt::format("device: {} [{}]; precision: {} [{}]", describe(chosen.backend->info()), reason,
                             name(config.precision), precision_reason);

@@ -57,13 +57,16 @@ void Evaluator::forward(const DeviceSet& set, const View& view) {
 // Calls per_batch(row, number of the batch) for this rank's batches, with the row uploaded. False: it was not to go on.
 template <typename PerBatch>
 bool Evaluator::run_batches(const Weights& weights, DeviceSet& set, Communicator& among, const PerBatch& per_batch) {
+  const Range range(backend_, "evaluation");
   program_.bind({.activations = activations_.at(0),
                  .weight_copies = weight_copies_.at(0),
                  .weights = weights_.data(),
+                 .narrow_weights = weights_.narrow(),
                  .gradients = nullptr,
                  .row = static_cast<StepRow*>(row_.data()),
                  .order = set.source().order});
   weights_.copy_from(weights);
+  weights_.refresh_narrow();
   program_.refresh_weight_copies();
   const std::int64_t batch = program_.batch();
   const auto count = static_cast<std::int64_t>(set.count());

@@ -113,8 +113,16 @@ TrialResults run_trial(Backend& backend, const OperationSpec& spec, int batch, c
     operands.residual_gradient = buffers.allocate(backend.activation_bytes(batch, shape.output));
   operands.weights = buffers.floats(given.weights);
   operands.bias = buffers.floats(given.bias);
+  const auto narrow = [&](const float* values, std::size_t count) {
+    void* narrowed = buffers.allocate(backend.narrow_bytes(count));
+    if (narrowed != nullptr) backend.narrow(values, count, narrowed);
+    return narrowed;
+  };
+  operands.narrow_weights = narrow(operands.weights, shape.weights);
+  operands.narrow_bias = narrow(operands.bias, shape.bias);
   if (shape.weights_gradient)
     operands.weights_gradient = static_cast<float*>(buffers.allocate(shape.weights * sizeof(float)));
+  if (needs.narrow_gradient) operands.narrow_weights_gradient = buffers.allocate(backend.narrow_bytes(shape.weights));
   if (shape.bias_gradient) operands.bias_gradient = static_cast<float*>(buffers.allocate(shape.bias * sizeof(float)));
   operands.running_mean = buffers.floats(given.running_mean);
   operands.running_variance = buffers.floats(given.running_variance);
@@ -142,6 +150,10 @@ TrialResults run_trial(Backend& backend, const OperationSpec& spec, int batch, c
   operation->backward_begin(operands);
   operation->backward_weights(operands);
   operation->backward_data(operands);
+  if (needs.narrow_gradient) {
+    const ElementRange all{0, shape.weights};
+    backend.widen({&all, 1}, operands.narrow_weights_gradient, operands.weights_gradient);
+  }
   take_activation("input gradient", operands.input_gradient, shape.input);
   take_activation("residual gradient", operands.residual_gradient, shape.output);
   take_floats("weights gradient", operands.weights_gradient, shape.weights);

@@ -75,9 +75,11 @@ bool Recalibration::run(Weights& weights, int epoch) {
   program_.bind({.activations = activations_.at(0),
                  .weight_copies = weight_copies_.at(0),
                  .weights = weights.data(),
+                 .narrow_weights = weights.narrow(),
                  .gradients = nullptr,
                  .row = static_cast<const StepRow*>(row_.data()),
                  .order = training_.source().order});
+  weights.refresh_narrow();
   program_.refresh_weight_copies();
   const std::size_t count = statistics_count(model_.layout);
   float* statistics = weights.data() + model_.layout.trainable_elements;

@@ -60,6 +60,11 @@ struct AveragingSettings {
   double bucket = 1;  // MB of gradients that leave together; 0: all
 };
 
+// Steps from `first` to `last`, counted from 1; 0: none.
+struct StepSpan {
+  std::int64_t first = 0, last = 0;
+};
+
 // What a recipe's table [groups.NAME] says; everything else is inherited from the run's own settings.
 // The values lie in `settings`; `given` names the options that were said, as in the table of options.
 struct GroupConfig {
@@ -114,6 +119,7 @@ struct RunConfig {
   int threads = 0;                               // 0: every core this process may use
   bool graph_collectives = false;                // see ConnectRequest
   bool deterministic = false, autotune = false;  // of a GPU's algorithms; the CPU's always repeat to the bit
+  bool graph = true;                             // a step on a GPU is one launch
   std::uint64_t seed = 0;
 
   double timeout = 60, startup_timeout = 600;  // seconds that a rank may stand still; 0: for ever
@@ -125,6 +131,7 @@ struct RunConfig {
   int evaluation_batch = 1000;  // images
   int log_every = 100;          // steps between rows of metrics.jsonl; 0: none
   bool log_ranks = false;       // a file for each rank too
+  StepSpan profile_steps;
 
   // Where each option's value comes from, by the option's name: "command line" or "recipe.toml:12".
   std::map<std::string, std::string> origins;

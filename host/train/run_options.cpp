@@ -172,6 +172,24 @@ void set_views(RunConfig& config, std::string_view text) {
   config.views = views;
 }
 
+void set_profile_steps(RunConfig& config, std::string_view text) {
+  const std::size_t colon = text.find(':');
+  StepSpan steps;
+  if (!text.empty()) {
+    if (colon == std::string_view::npos) fail_usage("FIRST:LAST expected, as in 11:30, '{}' found", text);
+    parse(text.substr(0, colon), steps.first);
+    parse(text.substr(colon + 1), steps.last);
+    if (steps.first < 1 || steps.last < steps.first) {
+      fail_usage("a first step from 1 and a last that is no earlier expected, '{}' found", text);
+    }
+  }
+  config.profile_steps = steps;
+}
+std::string get_profile_steps(const RunConfig& config) {
+  const StepSpan& steps = config.profile_steps;
+  return steps.first == 0 ? "" : fmt::format("{}:{}", steps.first, steps.last);
+}
+
 void set_average(RunConfig& config, std::string_view text) { config.average = AveragingPolicy::parse(text).text(); }
 
 void set_average_node(RunConfig& config, std::string_view text) {
@@ -289,6 +307,8 @@ constexpr RunOption kRunOptions[] = {
   {"deterministic", advanced, boolean, "", "GPU: only algorithms that repeat to the bit", kMayChange, RUN(&RunConfig::deterministic)},
   {"autotune", advanced, boolean, "", "GPU: measure cuDNN's plans and keep the fastest in ~/.cache/convoy", kMayChange, RUN(&RunConfig::autotune)},
   {"graph-collectives", advanced, boolean, "", "keep the gradients' collectives in CUDA graphs where one process has several GPUs too", kMayChange, RUN(&RunConfig::graph_collectives)},
+  {"graph", advanced, boolean, "", "GPU: replay a step as one CUDA graph; --no-graph makes its calls, so that profilers see them", kMayChange, RUN(&RunConfig::graph)},
+  {"profile-steps", advanced, text, "FIRST:LAST", "GPU: between these a profiler that waits for it records; tools/profile says it", kMayChange, &set_profile_steps, &get_profile_steps},
   {"timeout", advanced, real, "S", "seconds that a rank may stand still before the job ends; 0: for ever", kMayChange, RUN(&RunConfig::timeout), 0, kMost},
   {"startup-timeout", advanced, real, "S", "the same before the first step", kMayChange, RUN(&RunConfig::startup_timeout), 0, kMost},
   {"evaluation-batch", advanced, integer, "B", "images per evaluation step", kMayChange, RUN(&RunConfig::evaluation_batch), 1, 1 << 20},

@@ -66,7 +66,7 @@ TrainStep::TrainStep(Backend& backend, const Model& model, const RunConfig& conf
 }
 
 void TrainStep::prepare(const std::vector<StepVariant>& variants) {
-  std::size_t activation_bytes = 0, update_bytes = 0;
+  std::size_t activation_bytes = 0, update_bytes = 0, narrow_bytes = 0;
   for (const StepVariant& variant : variants) {
     Prepared& prepared = prepared_[variant];
     if (prepared.program) continue;
@@ -82,22 +82,25 @@ void TrainStep::prepare(const std::vector<StepVariant>& variants) {
     plan_exchange(prepared);
     activation_bytes = std::max(activation_bytes, prepared.program->activation_bytes());
     update_bytes = std::max(update_bytes, prepared.optimizer->workspace_bytes());
+    narrow_bytes = std::max(narrow_bytes, prepared.program->narrow_gradient_bytes());
   }
   // One arena serves every variant, since they never run together.
-  if (activation_bytes > activations_.bytes()) {
-    activations_ = {};
-    activations_ = backend_.allocate(activation_bytes, "activations");
-  }
-  if (update_bytes > update_workspace_.bytes()) {
-    update_workspace_ = {};
-    update_workspace_ = backend_.allocate(update_bytes, "workspace of the update");
-  }
+  const auto grow = [this](Arena& arena, std::size_t bytes, const char* what) {
+    if (bytes <= arena.bytes()) return;
+    arena = {};
+    arena = backend_.allocate(bytes, what);
+  };
+  grow(activations_, activation_bytes, "activations");
+  grow(update_workspace_, update_bytes, "workspace of the update");
+  grow(narrow_gradients_, narrow_bytes, "narrow gradients");
   auto* control = static_cast<StepControl*>(control_.data());
   for (auto& [variant, prepared] : prepared_) {
     prepared.program->bind({.activations = activations_.at(0),
                             .weight_copies = prepared.weight_copies.at(0),
                             .weights = weights_.data(),
+                            .narrow_weights = weights_.narrow(),
                             .gradients = gradients_.floats(),
+                            .narrow_gradients = narrow_gradients_.data(),
                             .row = &control->row,
                             .order = data_.source().order});
   }
@@ -139,24 +142,28 @@ void TrainStep::set_rows(const std::vector<StepRow>& rows, std::int64_t first) {
   backend_.upload(&static_cast<StepControl*>(control_.data())->cursor, &cursor, sizeof cursor);
 }
 
-void TrainStep::enqueue_gradients(Prepared& prepared) {
+void TrainStep::enqueue_input(Prepared& prepared) {
+  const Range range(backend_, "input");
   auto* control = static_cast<StepControl*>(control_.data());
-  Program& program = *prepared.program;
-  const Extent& input = model_.shapes.input;
   backend_.begin_step(static_cast<const StepRow*>(rows_.data()), &control->cursor, &control->row);
   backend_.prepare_input({.source = data_.source(),
                           .image = data_.image(),
-                          .input = input,
-                          .rows = program.batch(),
+                          .input = model_.shapes.input,
+                          .rows = prepared.program->batch(),
                           .scale = pixels_.scale(),
                           .offset = pixels_.offset(),
                           .mode = Mode::train,
                           .augmentation = config_.augmentation,
                           .view = {},
-                          .output = program.input(),
+                          .output = prepared.program->input(),
                           .row = &control->row});
   on_progress_();
-  program.forward();
+}
+
+void TrainStep::enqueue_loss(Prepared& prepared) {
+  const Range range(backend_, "loss");
+  auto* control = static_cast<StepControl*>(control_.data());
+  const Program& program = *prepared.program;
   backend_.softmax_cross_entropy({.logits = program.logits(),
                                   .source = data_.source(),
                                   .rows = program.batch(),
@@ -166,11 +173,21 @@ void TrainStep::enqueue_gradients(Prepared& prepared) {
                                   .gradient = program.logits_gradient(),
                                   .sums = &control->sums,
                                   .row = &control->row});
+}
+
+void TrainStep::enqueue_gradients(Prepared& prepared) {
+  enqueue_input(prepared);
+  {
+    const Range range(backend_, "forward");
+    prepared.program->forward();
+  }
+  enqueue_loss(prepared);
   enqueue_backward(prepared);
 }
 
 // Every bucket but the last leaves as soon as it is complete.
 void TrainStep::enqueue_backward(Prepared& prepared) {
+  const Range backward(backend_, "backward");
   const std::vector<GradientBucket>& buckets = prepared.buckets;
   if (buckets.empty() || exchanges_outside()) {
     prepared.program->backward();
@@ -179,14 +196,20 @@ void TrainStep::enqueue_backward(Prepared& prepared) {
   const std::size_t last = buckets.size() - 1;
   std::size_t begun = 0;
   const auto begin_completed = [&](int operation) {
-    for (; begun < last && buckets[begun].operation >= operation; ++begun) exchange_->begin(buckets[begun]);
+    for (; begun < last && buckets[begun].operation >= operation; ++begun) {
+      prepared.program->complete_gradients();
+      const Range range(backend_, "all-reduce");
+      exchange_->begin(buckets[begun]);
+    }
   };
   prepared.program->backward(std::ref(begin_completed));  // by reference: a copy would need memory in every step
   begin_completed(0);                                     // where no operation takes part in the pass
+  const Range range(backend_, "all-reduce");
   exchange_->finish(buckets[last]);
 }
 
 void TrainStep::enqueue_update(Prepared& prepared) {
+  const Range range(backend_, "update");
   auto* control = static_cast<StepControl*>(control_.data());
   const bool clips = config_.clip_norm > 0;
   if (clips) {
@@ -199,7 +222,8 @@ void TrainStep::enqueue_update(Prepared& prepared) {
                                .second_moment = weights_.second_moment(),
                                .gradient_factor = clips ? &control->clip_factor : nullptr,
                                .workspace = update_workspace_.data(),
-                               .row = &control->row});
+                               .row = &control->row,
+                               .narrow_weights = weights_.narrow()});
   on_progress_();
 }
 
@@ -211,6 +235,7 @@ TrainStep::Prepared& TrainStep::prepared_for(const StepVariant& variant) {
     backend_.zero(gradients_.data(), gradients_.bytes());
     frozen_groups_ = variant.frozen_groups;
   }
+  weights_.refresh_narrow();
   if (prepared.copies_version != weights_.version()) {
     prepared.program->refresh_weight_copies();
     prepared.copies_version = weights_.version();
@@ -237,20 +262,22 @@ void TrainStep::run(const StepVariant& variant) {
     enqueue_gradients(prepared);
     enqueue_update(prepared);
   });
-  weights_.touch();
+  weights_.touch_by_update();
 }
 
 void TrainStep::run_gradients(const StepVariant& variant) {
   Prepared& prepared = prepared_for(variant);
   data_.next();
   replay(prepared.gradients, variant, [this, &prepared] { enqueue_gradients(prepared); });
-  if (exchanges_outside()) exchange_->finish(prepared.buckets.back());
+  if (!exchanges_outside()) return;
+  const Range range(backend_, "all-reduce");
+  exchange_->finish(prepared.buckets.back());
 }
 
 void TrainStep::run_update(const StepVariant& variant) {
   Prepared& prepared = prepared_.at(variant);
   replay(prepared.update, variant, [this, &prepared] { enqueue_update(prepared); });
-  weights_.touch();
+  weights_.touch_by_update();
 }
 
 LossSums TrainStep::take_sums() {
@@ -267,6 +294,20 @@ void TrainStep::visit_state(StateVisitor& state) {
   backend_.download(&sums, &control->sums, sizeof sums);
   state.value("step.sums", sums);
   backend_.upload(&control->sums, &sums, sizeof sums);
+}
+
+std::vector<RecordedStep> TrainStep::recorded() const {
+  std::vector<RecordedStep> steps;
+  const auto add = [&](const StepVariant& variant, const char* what, const std::unique_ptr<Recording>& recording) {
+    if (!recording || recording->ranges().empty()) return;
+    steps.push_back({fmt::format("{} of a step of {}", what, variant.batch), recording->ranges()});
+  };
+  for (const auto& [variant, prepared] : prepared_) {
+    add(variant, "all", prepared.whole);
+    add(variant, "gradients", prepared.gradients);
+    add(variant, "update", prepared.update);
+  }
+  return steps;
 }
 
 const Program& TrainStep::program(const StepVariant& variant) const { return *prepared_.at(variant).program; }

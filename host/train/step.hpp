@@ -58,6 +58,12 @@ struct StepVariant {
   auto operator<=>(const StepVariant&) const = default;
 };
 
+// Which kernels lie where in a recording, see Recording::ranges.
+struct RecordedStep {
+  std::string what;
+  std::vector<RecordedRange> ranges;
+};
+
 class TrainStep {
  public:
   // `weights` come with the moments that the configuration needs. All but the pixel scale outlives the step.
@@ -84,6 +90,7 @@ class TrainStep {
   LossSums take_sums();  // since the last call; waits
   // The sums that nobody has taken. Waits.
   void visit_state(StateVisitor& state);
+  std::vector<RecordedStep> recorded() const;
   const Program& program(const StepVariant& variant) const;
   const Arena& gradient_arena() const { return gradients_; }
   float* gradients() const { return gradients_.floats(); }
@@ -101,6 +108,8 @@ class TrainStep {
   Prepared& prepared_for(const StepVariant& variant);
   void plan_exchange(Prepared& prepared) const;
   bool exchanges_outside() const { return exchange_ != nullptr && !exchange_->can_be_recorded(); }
+  void enqueue_input(Prepared& prepared);
+  void enqueue_loss(Prepared& prepared);
   void enqueue_gradients(Prepared& prepared);
   void enqueue_backward(Prepared& prepared);
   void enqueue_update(Prepared& prepared);
@@ -111,7 +120,7 @@ class TrainStep {
   const RunConfig& config_;
   Weights& weights_;
   DeviceSet& data_;
-  Arena gradients_, activations_, update_workspace_;
+  Arena gradients_, narrow_gradients_, activations_, update_workspace_;
   DevicePixels pixels_;
   Arena rows_;     // StepRow []
   Arena control_;  // see step.cpp

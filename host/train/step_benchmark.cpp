@@ -111,12 +111,14 @@ double measured_flops(Backend& backend, int repetitions) {
   const Arena workspace = backend.allocate(needs.workspace, "bench workspace");
   const Arena copies = backend.allocate(needs.weight_copies, "bench weight copies");
   const Arena weights = backend.allocate(std::size_t{kSize} * kSize * sizeof(float), "bench weights");
+  const Arena narrow = backend.allocate(backend.narrow_bytes(std::size_t{kSize} * kSize), "bench narrow weights");
   Operands operands;
   operands.input = input.data();
   operands.output = output.data();
   operands.workspace = workspace.data();
   operands.weight_copies = copies.data();
   operands.weights = weights.floats();
+  operands.narrow_weights = narrow.data();
   dense->refresh(operands);
   return dense->work().forward_flops / median(time_calls(backend, repetitions, [&] { dense->forward(operands); }));
 }

@@ -146,6 +146,9 @@ RunResults train(RunConfig config, Communicator& workers, RunContext& context) {
   for (const std::string& warning : device.warnings) context.note(warning);
   if (const std::string line = steering_line(communicator); !line.empty()) context.note(line);
   for (const std::string& warning : config_warnings(config)) context.note(warning);
+  if (config.profile_steps.first > 0 && backend.info().kind == "cpu") {
+    context.note("--profile-steps: nothing to tell a profiler of on the CPU; perf and the like see all of it");
+  }
   const World world{communicator.size(), config.virtual_ranks};
 
   rank_progress.enter(Phase::reading_data);
@@ -248,12 +251,14 @@ RunResults train(RunConfig config, Communicator& workers, RunContext& context) {
                           .started = recorder.started(),
                           .device = facts.device,
                           .versions = facts.versions};
+  StepProfile profile(config.profile_steps, backend, *ranks.front(),
+                      recorder.folder() != nullptr ? recorder.folder()->path() : "");
   Accord accord(communicator, [&] {
     return Requests{.stop_signal = received_stop_signal(), .checkpoint = checkpoints.asks_by_time()};
   });
   Trainer trainer({backend, communicator, config, ranks, averager, evaluator, recalibration ? &*recalibration : nullptr,
-                   training, shards, test, validation ? &*validation : nullptr, recorder, rank_logs, rank_progress,
-                   accord, checkpoints, manifest, weights_info});
+                   training, shards, test, validation ? &*validation : nullptr, recorder, rank_logs, profile,
+                   rank_progress, accord, checkpoints, manifest, weights_info});
   if (resumed) resumed->restore(backend, world, [&](TrainingState& state) { trainer.visit_state(state); });
   const RunResults results = trainer.run();
   rank_progress.enter(Phase::writing);

@@ -138,7 +138,9 @@ bool Trainer::train_epoch(int epoch, std::int64_t last_step) {
     parts_.rank_progress.at_step(epoch + 1, step + 1);
     std::function<void()> before_average;
     if (step + 1 == last_step) before_average = [&] { stopwatch.leave_out(evaluate_local()); };
+    parts_.profile.before(step);
     parts_.averager.step(step, before_average);
+    parts_.profile.after(step);
     results_.images_seen += plan().global_images(step);
     results_.steps = step + 1;
     results_.train_seconds = seconds_before + stopwatch.seconds();

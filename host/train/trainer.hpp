@@ -13,6 +13,7 @@
 #include "train/local_rank.hpp"
 #include "train/recalibration.hpp"
 #include "train/run_config.hpp"
+#include "train/step_profile.hpp"
 #include "watchdog/progress.hpp"
 
 namespace convoy {
@@ -32,6 +33,7 @@ struct TrainerParts {
   DeviceSet* validation;
   RunRecorder& recorder;
   std::vector<RankLog>& rank_logs;  // of this worker's ranks; empty without --log-ranks
+  StepProfile& profile;
   RankProgress& rank_progress;
   Accord& accord;
   Checkpoints& checkpoints;

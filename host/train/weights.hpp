@@ -1,4 +1,5 @@
-// One model's parameters on a device: the flat buffer of ParamLayout, and a version that says when they changed.
+// One model's parameters on a device: the flat buffer of ParamLayout, and a version that says when they changed. The
+// same in the compute type beside it, where the backend's operations read it there.
 // Where they are trained, the optimizer's moments lie before them, so that one range takes in what an average may:
 //   [ second moments | first moments | trainable weights | statistics | frozen tensors ]
 #pragma once
@@ -21,8 +22,8 @@ class Weights {
       : backend_(&backend),
         layout_(&layout),
         moments_(moments),
-        arena_(backend.allocate((moment_elements() + layout.total_elements) * sizeof(float), what, Communicated::yes)) {
-  }
+        arena_(backend.allocate((moment_elements() + layout.total_elements) * sizeof(float), what, Communicated::yes)),
+        narrow_(backend.allocate(backend.narrow_bytes(layout.total_elements), what)) {}
 
   const ParamLayout& layout() const { return *layout_; }
   float* data() const { return arena_.floats() + moment_elements(); }
@@ -58,6 +59,19 @@ class Weights {
     touch();
   }
 
+  // See Backend::narrow_bytes; null where it is 0. As the weights are, after refresh_narrow and then updates.
+  void* narrow() const { return narrow_.data(); }
+  void refresh_narrow() {
+    if (narrow_version_ == version_) return;
+    if (narrow_.bytes() > 0) backend_->narrow(data(), layout_->total_elements, narrow());
+    narrow_version_ = version_;
+  }
+  // Updates have changed the weights, and the narrow ones with them.
+  void touch_by_update() {
+    if (narrow_version_ == version_) ++narrow_version_;
+    touch();
+  }
+
   void set(std::span<const float> values) {  // total_elements
     backend_->upload(data(), values.data(), bytes());
     touch();
@@ -79,8 +93,8 @@ class Weights {
   Backend* backend_;
   const ParamLayout* layout_;
   int moments_;
-  Arena arena_;
-  std::uint64_t version_ = 1;
+  Arena arena_, narrow_;
+  std::uint64_t version_ = 1, narrow_version_ = 0;
 };
 
 }  // namespace convoy

@@ -7,8 +7,10 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <span>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "convoy/operation.hpp"
 #include "convoy/stager.hpp"
@@ -37,6 +39,11 @@ class Arena {
   void* data_ = nullptr;
   std::size_t bytes_ = 0;
   Release release_;
+};
+
+// Elements of an arena.
+struct ElementRange {
+  std::size_t offset = 0, count = 0;
 };
 
 enum class Communicated : std::uint8_t { no, yes };  // whether a communicator will reduce this arena in place
@@ -122,10 +129,18 @@ struct LossArgs {
 // What is recorded; part of the key under which a recording is kept. All ranks record the same kinds.
 enum class StepKind : std::uint8_t { full, last, evaluate };
 
+// So many kernels were recorded within these ranges, from the outermost: "backward/conv1".
+struct RecordedRange {
+  std::string path;
+  int kernels = 0;
+};
+
 class Recording {
  public:
   virtual ~Recording() = default;
   virtual void replay() = 0;  // enqueues; never waits
+  // In the order of the calls, for profilers: no range fires in a replay. Empty where a replay makes the calls.
+  virtual std::vector<RecordedRange> ranges() const { return {}; }
 };
 
 struct DeviceInfo {
@@ -159,7 +174,22 @@ class Backend {
 
   virtual std::unique_ptr<Operation> plan(const OperationSpec&, int batch, Mode) = 0;
   virtual std::unique_ptr<Update> plan(const UpdateSpec&) = 0;
+  // See Range.
+  virtual void begin_range(std::string_view /*name*/) {}
+  virtual void end_range() {}
+  // A profiler that waits for it begins to record, or no longer does. Waits. False: this device has none.
+  virtual bool profile(bool /*is_on*/) { return false; }
   virtual std::unique_ptr<Recording> record(StepKind, const std::function<void()>& step) = 0;
+
+  // Narrow weights: a whole buffer of parameters in the compute type, at the same offsets, for a backend whose
+  // operations read them there. Updates write them along with the weights; whoever else changes weights calls `narrow`.
+  // Bytes for so many elements; 0: operations read the fp32 weights, or copies of their own (Operation::refresh).
+  virtual std::size_t narrow_bytes(std::size_t /*elements*/) const { return 0; }
+  virtual void narrow(const float* /*weights*/, std::size_t /*count*/, void* /*narrow_weights*/) {}
+  // The way back, for gradients that operations wrote in the compute type (Needs::narrow_gradient): over these ranges
+  // `gradients` becomes what `narrow_gradients` is.
+  virtual void widen(std::span<const ElementRange> /*ranges*/, const void* /*narrow_gradients*/, float* /*gradients*/) {
+  }
 
   // Bytes of an activation [N,H,W,C] in this backend's layout, and the two conversions; for the edges (tests, init).
   virtual std::size_t activation_bytes(int batch, const Extent&) const = 0;
@@ -192,6 +222,18 @@ class Backend {
   virtual std::uint64_t checksum(const void* device, std::size_t bytes) = 0;
   // Index of the first value that is not finite, or -1. Waits.
   virtual std::int64_t first_not_finite(const float* values, std::size_t count) = 0;
+};
+
+// A named part of the work, for profilers: what is enqueued while it lives. Ranges nest.
+class Range {
+ public:
+  Range(Backend& backend, std::string_view name) : backend_(backend) { backend_.begin_range(name); }
+  Range(const Range&) = delete;
+  Range& operator=(const Range&) = delete;
+  ~Range() { backend_.end_range(); }
+
+ private:
+  Backend& backend_;
 };
 
 }  // namespace convoy

@@ -18,6 +18,7 @@ struct DeviceRequest {
   int index = 0;               // among the visible devices of this kind
   bool deterministic = false;  // only algorithms that give the same bits each time
   bool autotune = false;       // choose among algorithms by measuring them
+  bool graph = true;           // replay what was recorded as one launch
 };
 
 // What the workers' devices are connected for.
@@ -42,7 +43,7 @@ struct DeviceModule {
 };
 
 // Raised whenever a type that crosses the border changes: backend.hpp and what it includes.
-constexpr int kDeviceModuleVersion = 2;
+constexpr int kDeviceModuleVersion = 3;
 
 // The only symbol that a module exports.
 constexpr const char* kDeviceModuleSymbol = "convoy_device_module";

@@ -78,7 +78,8 @@ struct Needs {
   std::size_t input_gradient = 0;
   std::size_t saved = 0;          // written by forward, read by backward
   std::size_t workspace = 0;      // free again after each call
-  std::size_t weight_copies = 0;  // compute copies of the weights, see Operation::refresh
+  std::size_t weight_copies = 0;  // weights in a layout of the operation's own, see Operation::refresh
+  bool narrow_gradient = false;   // backward_weights writes narrow_weights_gradient, for the caller to widen
   bool backward_reads_input = false;
   bool backward_reads_output = false;
   bool forward_in_place = false;   // output may be input's memory where nobody else reads the input afterwards
@@ -101,9 +102,12 @@ struct Operands {
   void* output_gradient = nullptr;  // backward may overwrite it
   void* input_gradient = nullptr;
   void* residual_gradient = nullptr;
-  const float* weights = nullptr;  // filters, dense rows, or the normalisation's scale
-  const float* bias = nullptr;     // bias, or the normalisation's shift
+  const float* weights = nullptr;        // filters, dense rows, or the normalisation's scale
+  const float* bias = nullptr;           // bias, or the normalisation's shift
+  const void* narrow_weights = nullptr;  // both in the compute type, where Backend::narrow_bytes says so
+  const void* narrow_bias = nullptr;
   float* weights_gradient = nullptr;
+  void* narrow_weights_gradient = nullptr;  // instead of weights_gradient, where Needs::narrow_gradient says so
   float* bias_gradient = nullptr;
   float* running_mean = nullptr;
   float* running_variance = nullptr;
@@ -124,7 +128,7 @@ class Operation {
   virtual Work work() const = 0;
   virtual std::string implementation() const = 0;  // e.g. "jit:avx2", for `bench --layers`
 
-  // Master weights -> compute copies; before the first forward after the weights changed.
+  // Master weights -> weight_copies; before the first forward after the weights changed.
   virtual void refresh(const Operands&) {}
   virtual void forward(const Operands&) = 0;
   // backward_begin: output_gradient becomes the gradient before the activation; normalisation sums.

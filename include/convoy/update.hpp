@@ -67,6 +67,7 @@ struct UpdateOperands {
   const float* gradient_factor = nullptr;  // one float that multiplies the gradients (clipping); null: 1
   void* workspace = nullptr;
   const StepRow* row = nullptr;
+  void* narrow_weights = nullptr;  // where Backend::narrow_bytes says so: changed with the weights
 };
 
 class Update {

@@ -9,6 +9,7 @@
 
 #include "convoy/error.hpp"
 #include "support/guarded_buffer.hpp"
+#include "support/narrow_weights.hpp"
 #include "support/rounding.hpp"
 
 namespace convoy::test {
@@ -67,6 +68,7 @@ std::vector<float> unpacked_and_checked(Backend& backend, int batch, const Exten
 struct Buffers {
   GuardedBuffer input, residual, output, saved, workspace, output_gradient, input_gradient, residual_gradient;
   GuardedBuffer weights, bias, weights_gradient, bias_gradient, running_mean, running_variance, weight_copies;
+  GuardedBuffer narrow_weights, narrow_bias, narrow_gradient;
   GuardedBuffer row, order;
 
   std::vector<const GuardedBuffer*> all() const {
@@ -85,6 +87,9 @@ struct Buffers {
             &running_mean,
             &running_variance,
             &weight_copies,
+            &narrow_weights,
+            &narrow_bias,
+            &narrow_gradient,
             &row,
             &order};
   }
@@ -127,6 +132,9 @@ Buffers allocate(Backend& backend, const OperationShape& shape, const Needs& nee
       uploaded(backend, tensors.running_mean, "running_mean"),
       uploaded(backend, tensors.running_variance, "running_variance"),
       plain(needs.weight_copies, "weight_copies"),
+      narrow_weights(backend, uploaded(backend, tensors.weights, "weights"), "narrow_weights"),
+      narrow_weights(backend, uploaded(backend, tensors.bias, "bias"), "narrow_bias"),
+      plain(needs.narrow_gradient ? backend.narrow_bytes(tensors.weights.size()) : 0, "narrow_weights_gradient"),
       plain(sizeof(StepRow), "row"),
       plain(tensors.order.size() * sizeof(std::int32_t), "order"),
   };
@@ -153,6 +161,9 @@ Operands operands_of(const Buffers& buffers) {
   operands.running_mean = buffers.running_mean.as<float>();
   operands.running_variance = buffers.running_variance.as<float>();
   operands.weight_copies = buffers.weight_copies.data();
+  operands.narrow_weights = buffers.narrow_weights.data();
+  operands.narrow_bias = buffers.narrow_bias.data();
+  operands.narrow_weights_gradient = buffers.narrow_gradient.data();
   operands.row = buffers.row.as<StepRow>();
   operands.order = buffers.order.as<std::int32_t>();
   return operands;
@@ -359,6 +370,10 @@ Results run_operation(Backend& backend, const OperationSpec& spec, int batch, Mo
     then_spoil_workspace(backend, buffers, [&] { operation->backward_begin(operands); });
     then_spoil_workspace(backend, buffers, [&] { operation->backward_weights(operands); });
     then_spoil_workspace(backend, buffers, [&] { operation->backward_data(operands); });
+    if (needs.narrow_gradient) {
+      const ElementRange all{0, tensors.weights.size()};
+      backend.widen({&all, 1}, buffers.narrow_gradient.data(), buffers.weights_gradient.as<float>());
+    }
     if (wanted.input) {
       results.input_gradient = unpacked_and_checked(backend, batch, shape.input, *input_gradient, "input_gradient");
     }
