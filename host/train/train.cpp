@@ -24,6 +24,7 @@
 #include "train/devices.hpp"
 #include "train/first_weights.hpp"
 #include "train/local_rank.hpp"
+#include "train/picture_extent.hpp"
 #include "train/recalibration.hpp"
 #include "train/trainer.hpp"
 #include "train/weights_file.hpp"
@@ -126,12 +127,16 @@ RunResults train(RunConfig config, Communicator& workers, RunContext& context) {
   const World world{communicator.size(), config.virtual_ranks};
 
   rank_progress.enter(Phase::reading_data);
-  auto [data, line] =
-      load_shared_dataset({.path = config.data, .coarse_labels = config.labels == LabelKind::coarse}, communicator);
+  Network network = load_network(config.model);
+  auto [data, line] = load_shared_dataset({.path = config.data,
+                                           .coarse_labels = config.labels == LabelKind::coarse,
+                                           .pictures = pictures_for(network)},
+                                          communicator);
   if (!line.empty()) context.note(line);
+  for (const std::string& text : data.notes) context.note(text);
   const Sets sets = split_sets(data, config);
   const Extent image = sets.train.image;
-  const Model model = make_model(config.model, data.classes(), image.channels);
+  const Model model = make_model(std::move(network), data.classes(), image.channels);
   check_image(model.network, image);
   for (const std::string& text : match_groups(config, model.layout.groups)) context.note(text);
   for (const std::string& text : resolve_ranks(config, world)) context.note(text);
