@@ -94,7 +94,8 @@ Command add_info(CLI::App& program, const CommandContext&) {
                               "  convoy info --model airbench94\n"
                               "  convoy info --recipe fashion > mine.toml");
   const auto arguments = std::make_shared<InfoArguments>();
-  app->description("Shows networks, recipes and devices; without options lists all of them, and which\npictures can be read.");
+  app->description(
+      "Shows networks, recipes and devices; without options lists all of them, and which\npictures can be read.");
   app->add_option("--model", arguments->model, "layers, shapes, parameters, FLOPs and lowered operations of a network")
       ->type_name("NAME|FILE");
   app->add_option("--classes", arguments->classes, "classes to bind the network to [10]")

@@ -36,7 +36,7 @@ struct Dataset {
   std::vector<std::string> class_names;
   ImageSet train, test;
   std::vector<std::string> notes;  // lines for the user: what the reader decided
-  std::uint64_t checksum = 0;  // of all images and labels, in order
+  std::uint64_t checksum = 0;      // of all images and labels, in order
   int classes() const { return static_cast<int>(class_names.size()); }
 };
 

@@ -82,15 +82,15 @@ ImageSet image_set(const Json& json, const Mapping& file, std::size_t offset) {
 }  // namespace
 
 DatasetFile::DatasetFile(const Dataset& data, const std::string& key) {
-  const std::string description = Json{{"key", key},
-                                       {"name", data.name},
-                                       {"origin", data.origin},
-                                       {"class_names", data.class_names},
-                                       {"notes", data.notes},
-                                       {"checksum", data.checksum},
-                                       {"train", describe(data.train)},
-                                       {"test", describe(data.test)}}
-                                      .dump(-1, ' ', false, Json::error_handler_t::replace);
+  const std::string description = Json{
+      {"key", key},
+      {"name", data.name},
+      {"origin", data.origin},
+      {"class_names", data.class_names},
+      {"notes", data.notes},
+      {"checksum", data.checksum},
+      {"train", describe(data.train)},
+      {"test", describe(data.test)}}.dump(-1, ' ', false, Json::error_handler_t::replace);
   const std::uint64_t length = description.size();
   head_.append(kSignature).append(reinterpret_cast<const char*>(&length), sizeof length).append(description);
   pieces_.push_back(bytes_of(head_.data(), head_.size()));

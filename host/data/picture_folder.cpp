@@ -24,7 +24,7 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr double kHeldOut = 0.1;               // of each class, where there is no test folder
+constexpr double kHeldOut = 0.1;                  // of each class, where there is no test folder
 constexpr std::uint64_t kHeldOutSeed = 20090408;  // of which pictures: the same in every run; a run's seed is another
 
 struct LabelledFile {
@@ -178,9 +178,10 @@ void hold_out_test_images(const Part& train, Dataset& data) {
   Split split = split_validation(data.train, count, kHeldOutSeed);
   data.train = std::move(split.train);
   data.test = std::move(split.validation);
-  data.notes.push_back(fmt::format("{}: no folder test/ beside it, so {} of its {} pictures, {:.0f} % of each class, are held "
-                                   "out as test images",
-                                   train.folder, grouped(count), grouped(all), 100 * kHeldOut));
+  data.notes.push_back(
+      fmt::format("{}: no folder test/ beside it, so {} of its {} pictures, {:.0f} % of each class, are held "
+                  "out as test images",
+                  train.folder, grouped(count), grouped(all), 100 * kHeldOut));
 }
 
 Dataset decode(const Part& train, const std::optional<Part>& test, const Extent& pictures) {
@@ -222,8 +223,8 @@ Dataset read_picture_folder(const Source& source, const LoadOptions& options) {
   }
   const std::optional<std::string> train_folder = folder_named(source.folders, "train");
   const std::optional<std::string> test_folder = folder_named(source.folders, "test");
-  const Part train = train_folder ? list_part(*train_folder, folders_in(*train_folder))
-                                  : list_part(source.path, source.folders);
+  const Part train =
+      train_folder ? list_part(*train_folder, folders_in(*train_folder)) : list_part(source.path, source.folders);
   std::optional<Part> test;
   if (train_folder && test_folder) {
     test = list_part(*test_folder, folders_in(*test_folder));
@@ -232,8 +233,8 @@ Dataset read_picture_folder(const Source& source, const LoadOptions& options) {
   const Extent& wanted = options.pictures;
   std::vector<const Part*> parts{&train};
   if (test) parts.push_back(&*test);
-  const CacheKey key{fmt::format("{} {} {} {}", fs::weakly_canonical(source.path).string(), wanted.height,
-                                 wanted.width, wanted.channels),
+  const CacheKey key{fmt::format("{} {} {} {}", fs::weakly_canonical(source.path).string(), wanted.height, wanted.width,
+                                 wanted.channels),
                      content_of(parts)};
   return cached(key, [&] { return decode(train, test, wanted); });
 }

@@ -128,10 +128,9 @@ RunResults train(RunConfig config, Communicator& workers, RunContext& context) {
 
   rank_progress.enter(Phase::reading_data);
   Network network = load_network(config.model);
-  auto [data, line] = load_shared_dataset({.path = config.data,
-                                           .coarse_labels = config.labels == LabelKind::coarse,
-                                           .pictures = pictures_for(network)},
-                                          communicator);
+  auto [data, line] = load_shared_dataset(
+      {.path = config.data, .coarse_labels = config.labels == LabelKind::coarse, .pictures = pictures_for(network)},
+      communicator);
   if (!line.empty()) context.note(line);
   for (const std::string& text : data.notes) context.note(text);
   const Sets sets = split_sets(data, config);
