@@ -1,10 +1,12 @@
 // Pictures of one's own from training to prediction: the executable on a folder of them.
+#include <fmt/format.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include <cmath>
 #include <filesystem>
 #include <fstream>
+#include <memory>
 #include <nlohmann/json.hpp>
 #include <sstream>
 #include <string>
@@ -39,10 +41,11 @@ class OwnPictures : public testing::Test {
     if (std::string_view(CONVOY_TEST_EXECUTABLE).empty() || png_library().empty()) return;
     folder_ = std::make_unique<TemporaryFolder>();
     for (int i = 0; i < kTrained + kTested; ++i) {
-      const std::string file = fmt::format("{}/{{}}/{:02}.png", i < kTrained ? "train" : "test", i);
+      const char* part = i < kTrained ? "train" : "test";
       const auto shade = static_cast<std::uint8_t>(4 * i);
-      add("set/" + fmt::format(fmt::runtime(file), "dark"), test::flat_png(5 + i, 20, shade, 10, 60));
-      add("set/" + fmt::format(fmt::runtime(file), "bright"), test::flat_png(30, 12 + i, 255, 250 - shade, 190));
+      add(fmt::format("set/{}/dark/{:02}.png", part, i), test::flat_png(5 + i, 20, shade, 10, 60));
+      add(fmt::format("set/{}/bright/{:02}.png", part, i),
+          test::flat_png(30, 12 + i, 255, static_cast<std::uint8_t>(250 - shade), 190));
     }
     std::ofstream(folder_->path() / "tiny.json") << R"({"name": "tiny", "input": [12, 16, "channels"], "layers": [
       {"name": "conv1", "type": "convolution", "filters": 4, "kernel": 3},
