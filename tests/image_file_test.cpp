@@ -4,10 +4,12 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include <cmath>
+#include <algorithm>
+#include <utility>
 
 #include "convoy/error.hpp"
 #include "data/decoders/decoders.hpp"
+#include "data/orientation.hpp"
 #include "data/resize.hpp"
 #include "support/pictures.hpp"
 
@@ -131,6 +133,70 @@ TEST_F(JpegFiles, every_cut_is_refused_and_damage_never_gives_other_than_pixels_
       EXPECT_EQ(message.find('\n'), std::string::npos) << message;
     }
   }
+}
+
+// An APP1 marker's contents with one entry before the orientation, as cameras write it.
+ByteVector exif(std::uint8_t orientation, bool big_endian) {
+  const auto number = [&](ByteVector bytes) {  // given as big-endian
+    if (!big_endian) std::reverse(bytes.begin(), bytes.end());
+    return bytes;
+  };
+  ByteVector marker{'E', 'x', 'i', 'f', 0, 0};
+  const auto add = [&](const ByteVector& bytes) { marker.insert(marker.end(), bytes.begin(), bytes.end()); };
+  add(big_endian ? ByteVector{'M', 'M'} : ByteVector{'I', 'I'});
+  add(number({0, 42}));
+  add(number({0, 0, 0, 8}));  // where the directory lies
+  add(number({0, 2}));        // entries
+  for (const auto& [tag, value] : {std::pair{ByteVector{0x01, 0x0f}, ByteVector{0, 7}},
+                                   std::pair{ByteVector{0x01, 0x12}, ByteVector{0, orientation}}}) {
+    add(number(tag));
+    add(number({0, 3}));        // of 16 bits,
+    add(number({0, 0, 0, 1}));  // one
+    add(number(value));
+    add({0, 0});
+  }
+  return marker;
+}
+
+TEST(Orientation, is_read_in_both_byte_orders_and_unsound_data_have_none) {
+  for (const bool big_endian : {false, true}) {
+    for (const std::uint8_t orientation : {1, 3, 6, 8}) {
+      EXPECT_EQ(exif_orientation(exif(orientation, big_endian)), orientation);
+    }
+    EXPECT_EQ(exif_orientation(exif(9, big_endian)), 0);
+    const ByteVector whole = exif(6, big_endian);
+    for (std::size_t size = 0; size + 3 < whole.size(); ++size) {
+      EXPECT_EQ(exif_orientation(std::span(whole).first(size)), 0) << size;
+    }
+  }
+  EXPECT_EQ(exif_orientation(ByteVector(40, 'x')), 0);
+}
+
+TEST(Orientation, turns_and_mirrors_as_the_standard_numbers_them) {
+  const auto seen = [](int orientation) {
+    const Picture picture = turned({{2, 3, 1}, {1, 2, 3, 4, 5, 6}}, orientation);
+    EXPECT_EQ(picture.extent.height, orientation >= 5 ? 3 : 2);
+    return picture.pixels;
+  };
+  EXPECT_THAT(seen(1), ElementsAre(1, 2, 3, 4, 5, 6));
+  EXPECT_THAT(seen(2), ElementsAre(3, 2, 1, 6, 5, 4));
+  EXPECT_THAT(seen(3), ElementsAre(6, 5, 4, 3, 2, 1));
+  EXPECT_THAT(seen(4), ElementsAre(4, 5, 6, 1, 2, 3));
+  EXPECT_THAT(seen(5), ElementsAre(1, 4, 2, 5, 3, 6));
+  EXPECT_THAT(seen(6), ElementsAre(4, 1, 5, 2, 6, 3));  // a quarter clockwise
+  EXPECT_THAT(seen(7), ElementsAre(6, 3, 5, 2, 4, 1));
+  EXPECT_THAT(seen(8), ElementsAre(3, 6, 2, 5, 1, 4));
+  EXPECT_THAT(turned({{1, 2, 3}, {1, 2, 3, 4, 5, 6}}, 3).pixels, ElementsAre(4, 5, 6, 1, 2, 3));
+}
+
+TEST_F(JpegFiles, that_say_which_way_up_they_are_are_turned) {
+  ByteVector file = test::golden_jpeg("colour");
+  const ByteVector marker = exif(6, true);
+  ByteVector segment{0xff, 0xe1, 0, static_cast<std::uint8_t>(marker.size() + 2)};
+  segment.insert(segment.end(), marker.begin(), marker.end());
+  file.insert(file.begin() + 2, segment.begin(), segment.end());
+  // The lower left block, blue, comes to the upper left.
+  expect_blocks(decode(file), {30, 60, 220, 200, 40, 40, 128, 128, 128, 40, 180, 60});
 }
 
 TEST(ImageFiles, what_is_no_picture_is_refused_by_its_contents) {

@@ -78,7 +78,7 @@ inline constexpr ZooTraining kZooTrainings[] = {
     {"seed", "--model seed --optimizer adam --learning-rate 1e-3", zoo_cifar10, "test_batch.bin"},
     {"seed_on_grey", "--model seed --optimizer adam --learning-rate 1e-3", zoo_grey, "t10k-images-idx3-ubyte"},
     {"airbench_narrow", "--recipe fashion", zoo_grey, "t10k-images-idx3-ubyte"},
-    {"airbench94", "--recipe airbench94", zoo_cifar100, "test.bin"},
+    {"airbench94", "--recipe airbench94 --precision fp32", zoo_cifar100, "test.bin"},
     {"resnet18", "--model resnet18 --learning-rate 0.01", zoo_cifar10, "test_batch.bin"},
 };
 

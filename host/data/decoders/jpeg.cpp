@@ -7,9 +7,11 @@
 #include <jerror.h>
 
 #include <array>
+#include <utility>
 
 #include "convoy/error.hpp"
 #include "data/decoders/decoders.hpp"
+#include "data/orientation.hpp"
 #include "data/text.hpp"
 
 #define CONVOY_TEXT_OF(x) CONVOY_TEXT(x)
@@ -20,6 +22,9 @@ namespace {
 
 // More than any encoder makes: a small file of many scans would take minutes.
 constexpr int kMostScans = 200;
+
+constexpr int kExifMarker = JPEG_APP0 + 1;
+constexpr unsigned kMostMarkerBytes = 0xffff;
 
 // Warnings that mean lost pixels; others (odd markers, an unknown JFIF version) do not matter.
 bool loses_pixels(int code) {
@@ -80,6 +85,7 @@ bool read_header(Decompressor& file, std::span<const std::uint8_t> bytes) {
   ::jpeg_create_decompress(&file.info);
   file.is_created = true;
   file.info.progress = &file.progress;
+  ::jpeg_save_markers(&file.info, kExifMarker, kMostMarkerBytes);
   ::jpeg_mem_src(&file.info, bytes.data(), static_cast<unsigned long>(bytes.size()));
   ::jpeg_read_header(&file.info, TRUE);
   const bool is_grey = file.info.jpeg_color_space == JCS_GRAYSCALE;
@@ -101,6 +107,17 @@ bool decode_rows(Decompressor& file, std::uint8_t* pixels) {
   }
   ::jpeg_finish_decompress(&file.info);
   return true;
+}
+
+// How cameras say which way up a picture is; 1 where this one does not.
+int orientation_of(const Decompressor& file) {
+  for (const jpeg_marker_struct* marker = file.info.marker_list; marker != nullptr; marker = marker->next) {
+    if (marker->marker != kExifMarker) continue;
+    if (const int orientation = exif_orientation({marker->data, marker->data_length}); orientation > 0) {
+      return orientation;
+    }
+  }
+  return 1;
 }
 
 [[noreturn]] void fail_broken(const Decompressor& file, const std::string& shown) {
@@ -141,7 +158,7 @@ Picture decode_jpeg(std::span<const std::uint8_t> bytes, const std::string& show
     cmyk_to_rgb(picture.pixels, file.info.saw_Adobe_marker != 0);
     picture.extent.channels = 3;
   }
-  return picture;
+  return turned(std::move(picture), orientation_of(file));
 }
 
 }  // namespace convoy
