@@ -150,6 +150,7 @@ Picture decode_jpeg(std::span<const std::uint8_t> bytes, const std::string& show
   if (!read_header(file, bytes)) fail_broken(file, shown);
   check_extent(file.info.image_width, file.info.image_height, shown, limits);
   const int components = file.info.out_color_space == JCS_CMYK ? 4 : file.info.out_color_space == JCS_RGB ? 3 : 1;
+  const int orientation = orientation_of(file);  // the markers are gone when all rows are read
   Picture picture;
   picture.extent = {static_cast<int>(file.info.image_height), static_cast<int>(file.info.image_width), components};
   picture.pixels.resize(static_cast<std::size_t>(picture.extent.elements()));
@@ -158,7 +159,7 @@ Picture decode_jpeg(std::span<const std::uint8_t> bytes, const std::string& show
     cmyk_to_rgb(picture.pixels, file.info.saw_Adobe_marker != 0);
     picture.extent.channels = 3;
   }
-  return turned(std::move(picture), orientation_of(file));
+  return turned(std::move(picture), orientation);
 }
 
 }  // namespace convoy
