@@ -26,7 +26,8 @@ struct PictureLimits {
 bool has_picture_name(std::string_view name);
 
 // The file's pixels: 16-bit samples rounded to 8, palettes resolved, transparent pixels laid over white, CMYK turned
-// into RGB, and the right way up where a JPEG's EXIF data say which that is. The contents decide which format it is, not the name. Throws Error with one line that begins with `shown`.
+// into RGB, and the right way up where a JPEG's EXIF data say which that is. The contents decide which format it is,
+// not the name. Throws Error with one line that begins with `shown`.
 Picture decode_picture(std::span<const std::uint8_t> bytes, const std::string& shown, const PictureLimits& limits = {});
 Picture read_picture(const std::string& path, const PictureLimits& limits = {});
 
