@@ -6,10 +6,12 @@ import json
 import os
 import re
 import shutil
+import struct
 import subprocess
 import sys
 import tempfile
 import unittest
+import zlib
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -34,6 +36,8 @@ EXEMPT = {
     "tools/gpu_acceptance --pack": "it needs a CUDA toolkit, and builds for minutes",
     "packed/tools/gpu_acceptance": "it needs what --pack makes",
     "cpack": "it needs what --pack makes",
+    "tools/load_torch.py": "it needs PyTorch; load_torch_test runs it",
+    "build/convoy eval --weights theirs.safetensors": "it needs what load_torch.py makes",
 }
 LACK = cases.lack_of("matplotlib", "3.7") or cases.lack_of("tensorboard", "2.8")
 # What a block names that this machine may lack: (text, whether it is there, what is missing).
@@ -53,6 +57,25 @@ case $1 in
   *) exec {convoy} "$@" ;;
 esac
 """
+
+
+def write_picture(path, shade):
+    """A PNG of 40 x 30 pixels of one grey."""
+    def chunk(kind, contents):
+        return struct.pack(">I", len(contents)) + kind + contents + struct.pack(">I", zlib.crc32(kind + contents))
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", struct.pack(">IIBBBBB", 40, 30, 8, 0, 0, 0, 0))
+                     + chunk(b"IDAT", zlib.compress((b"\0" + bytes([shade]) * 40) * 30)) + chunk(b"IEND", b""))
+
+
+def write_own_pictures(folder):
+    """What the reader of the page has: pictures of dark cats and bright dogs."""
+    for number in range(60):
+        part = "train" if number < 50 else "test"
+        write_picture(folder / "pictures" / part / "cat" / f"{number}.png", number)
+        write_picture(folder / "pictures" / part / "dog" / f"{number}.png", 255 - number)
+    write_picture(folder / "cat.png", 20)
+    write_picture(folder / "photos" / "dog.png", 220)
 
 
 def blocks(language):
@@ -99,6 +122,7 @@ class Readme(unittest.TestCase):
         if CIFAR.is_dir():
             (cls.folder / "data").mkdir()
             (cls.folder / "data" / "cifar-10-batches-bin").symlink_to(CIFAR)
+        write_own_pictures(cls.folder)
         cls.environment = dict(
             os.environ, OMP_WAIT_POLICY="passive", CONVOY_CACHE=str(python_packages.cache()),
             # What tools/launch gives mpirun by itself: root in a container, more ranks than cores.
@@ -120,7 +144,7 @@ class Readme(unittest.TestCase):
 
     def check_promises(self, kept):
         """What the page says of a command, beyond that it runs."""
-        made = {"sheet.png": b"\x89PNG", "curves.png": b"\x89PNG", "report.html": b"<!DOCTYPE html>"}
+        made = {"sheet.png": b"\x89PNG", "curves.png": b"\x89PNG", "eval.png": b"\x89PNG", "report.html": b"<!DOCTYPE html>"}
         for name, start in made.items():
             if any(f" {name}" in command for command in kept):
                 self.assertTrue((self.folder / name).read_bytes().startswith(start), name)

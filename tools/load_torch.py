@@ -7,6 +7,9 @@ examples:
   tools/load_torch.py runs/R/weights.safetensors --logits logits.safetensors --images cifar-10-batches-bin/test_batch.bin
   tools/load_torch.py --from-torch state_dict.pt --model resnet18 --out start.safetensors
                                                               for convoy train --model resnet18 --init start.safetensors
+  tools/load_torch.py --from-torch state_dict.pt --like runs/R/weights.safetensors --out theirs.safetensors
+                                                              for convoy eval and predict too: network, classes and
+                                                              normalisation are those of that run
 
 In a program of your own: `model, information = load_torch.load("weights.safetensors")`.
 Needs torch, numpy and safetensors.
@@ -22,7 +25,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from safetensors import safe_open
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 import network_file  # noqa: E402
@@ -106,11 +109,46 @@ def compare(model, information, args):
         sys.exit(f"load_torch: the logits differ by {deviation:.2e} of the largest, {args.tolerance:.0e} allowed")
 
 
+def read_state(path):
+    """A state_dict, from torch.save (alone or under "state_dict") or from a safetensors file."""
+    if path.suffix == ".safetensors":
+        return load_file(path)
+    state = torch.load(path, map_location="cpu", weights_only=True)
+    return state.get("state_dict", state)
+
+
+def metadata_for(args):
+    """What convoy eval needs beside the tensors; empty where nothing says it, which is enough for --init."""
+    if args.like:
+        with safe_open(args.like, "pt") as file:
+            metadata = file.metadata() or {}
+        if "convoy.network" not in metadata:
+            sys.exit(f"load_torch: {args.like}: no network in the metadata; was it written by convoy train?")
+        return metadata
+    if not args.mean:
+        return {}
+    names = args.class_names or [str(number) for number in range(args.classes)]
+    if not len(args.mean) == len(args.std or []) == args.channels or len(names) != args.classes:
+        sys.exit(f"load_torch: --mean and --std of {args.channels} channels and {args.classes} --class-names expected")
+    return {
+        "convoy.network": json.dumps(network_file.bound(args.model, args.classes, args.channels)),
+        "convoy.mean": json.dumps(args.mean),
+        "convoy.std": json.dumps(args.std),
+        "convoy.classes": json.dumps(names),
+        "convoy.recipe": "from PyTorch",
+        "convoy.views": "1",
+        "convoy.evaluation_batch": "500",
+        "convoy.precision": "fp32",
+    }
+
+
 def from_torch(args):
-    """Writes a state_dict under the network's names, for convoy train --init."""
-    state = torch.load(args.from_torch, map_location="cpu", weights_only=True)
-    state = state.get("state_dict", state)
-    network = network_file.load(args.model, args.classes, args.channels)
+    """Writes a state_dict under the network's names, for convoy train --init, and for convoy eval where it is known
+    what its classes and pixels are."""
+    state = read_state(args.from_torch)
+    metadata = metadata_for(args)
+    model = metadata.get("convoy.network", args.model)
+    network = network_file.load(model, args.classes, args.channels)
     wanted = {name: tuple(value.shape) for name, value in torch_networks.build(network).state_dict().items()
               if not name.endswith("num_batches_tracked")}
     for name, shape in wanted.items():
@@ -119,9 +157,10 @@ def from_torch(args):
             sys.exit(f"load_torch: {args.from_torch}: '{name}': {shape} expected, {found} found")
     extra = sorted(name for name in state if name not in wanted and not name.endswith("num_batches_tracked"))
     if extra:
-        sys.exit(f"load_torch: {args.from_torch}: network {args.model} has no {', '.join(extra[:5])}")
-    save_file({name: state[name].float().contiguous() for name in wanted}, args.out)
-    print(f"written: {args.out}, {len(wanted)} tensors")
+        sys.exit(f"load_torch: {args.from_torch}: network {network.name} has no {', '.join(extra[:5])}")
+    save_file({name: state[name].float().contiguous() for name in wanted}, args.out, metadata)
+    uses = "convoy train --init, eval and predict" if metadata else "convoy train --init"
+    print(f"written: {args.out}, {len(wanted)} tensors, for {uses}")
 
 
 def main():
@@ -133,10 +172,16 @@ def main():
     parser.add_argument("--count", type=int, default=0, help="only the first so many images (default all)")
     parser.add_argument("--tolerance", type=float, default=TOLERANCE,
                         help="share of the largest logit (%(default)s; bf16 runs: 0.05)")
-    parser.add_argument("--from-torch", type=Path, metavar="FILE", help="a state_dict saved by torch.save, the other way")
+    parser.add_argument("--from-torch", type=Path, metavar="FILE", help="the other way: a state_dict saved by torch.save, or a .safetensors file")
     parser.add_argument("--model", default="resnet18", help="with --from-torch: zoo name or network file (%(default)s)")
     parser.add_argument("--classes", type=int, default=10, help="with --from-torch (%(default)s)")
     parser.add_argument("--channels", type=int, default=3, help="with --from-torch (%(default)s)")
+    parser.add_argument("--like", type=Path, metavar="FILE",
+                        help="with --from-torch: a run's weights file with the same network, classes and normalisation")
+    parser.add_argument("--mean", type=float, nargs="+", metavar="X",
+                        help="with --from-torch, instead of --like: what pixels in 0..1 are normalised by, each channel")
+    parser.add_argument("--std", type=float, nargs="+", metavar="X", help="the same: their deviation")
+    parser.add_argument("--class-names", nargs="+", metavar="NAME", help="the same: the classes, in order (0, 1, ...)")
     parser.add_argument("--out", type=Path, default=Path("start.safetensors"), help="with --from-torch (%(default)s)")
     args = parser.parse_args()
     if args.from_torch:

@@ -52,11 +52,26 @@ class Network:
 
 def load(network, classes=10, channels=3):
     """From a zoo name, a file's path, or the JSON text itself."""
+    return bind(json.loads(_text_of(network)), classes, channels)
+
+
+def bound(network, classes, channels):
+    """The file's JSON with "classes" and "channels" as numbers, as weights files carry it."""
+    document = json.loads(_text_of(network))
+    document["input"] = [channels if size == "channels" else size for size in document["input"]]
+    for layer in document["layers"]:
+        for key in ("filters", "outputs"):
+            if layer.get(key) == "classes":
+                layer[key] = classes
+    return document
+
+
+def _text_of(network):
     text = str(network)
-    if not text.lstrip().startswith("{"):
-        path = Path(text) if Path(text).suffix == ".json" else ZOO / f"{text}.json"
-        text = path.read_text()
-    return bind(json.loads(text), classes, channels)
+    if text.lstrip().startswith("{"):
+        return text
+    path = Path(text) if Path(text).suffix == ".json" else ZOO / f"{text}.json"
+    return path.read_text()
 
 
 def bind(document, classes, channels):

@@ -26,6 +26,8 @@ struct Command {
 // One file each; a new subcommand is a file and a row in main.cpp.
 Command add_train(CLI::App& program, const CommandContext& context);
 Command add_eval(CLI::App& program, const CommandContext& context);
+Command add_predict(CLI::App& program, const CommandContext& context);
+Command add_export(CLI::App& program, const CommandContext& context);
 Command add_info(CLI::App& program, const CommandContext& context);
 Command add_data(CLI::App& program, const CommandContext& context);
 Command add_bench(CLI::App& program, const CommandContext& context);

@@ -14,13 +14,16 @@ namespace {
 struct DataArguments {
   std::string path, option_path, picture;
   std::string labels = "fine";
+  int size = 32;
 };
 
 int run(const DataArguments& arguments) {
   LoadOptions options;
   options.path = data_or_found(arguments.path.empty() ? arguments.option_path : arguments.path);
   options.coarse_labels = arguments.labels == "coarse";
+  options.pictures = {arguments.size, arguments.size, 0};
   const Dataset data = load_dataset(options);
+  for (const std::string& note : data.notes) fmt::print("{}\n", note);
   fmt::print("{}", to_text(describe(data)));
   if (!arguments.picture.empty()) {
     write_contact_sheet(data, arguments.picture);
@@ -39,11 +42,15 @@ Command add_data(CLI::App& program, const CommandContext&) {
   app->description(
       "Describes a data set: counts, classes, mean and deviation of each channel, checksum.\n"
       "Formats are told by content: CIFAR-10 and CIFAR-100 (binary or Python, folder, file or .tar.gz),\n"
-      "IDX (MNIST, Fashion-MNIST; plain or .gz), synthetic[:COUNT].");
+      "IDX (MNIST, Fashion-MNIST; plain or .gz), a folder of pictures (train/CLASS/*.png|jpg, test/CLASS/...),\n"
+      "synthetic[:COUNT].");
   app->add_option("path", arguments->path, "folder, archive, file, or synthetic[:COUNT]")->type_name("PATH");
   app->add_option("--data", arguments->option_path, "the same, as the other commands name it")->type_name("PATH");
   app->add_option("--picture", arguments->picture, "write a contact sheet of labelled pictures (PNG)")
       ->type_name("FILE");
+  app->add_option("--size", arguments->size, "what pictures of a folder are brought to [32]")
+      ->check(CLI::Range(1, 256))
+      ->type_name("PIXELS");
   app->add_option("--labels", arguments->labels, "which labels of CIFAR-100")
       ->check(CLI::IsMember({"fine", "coarse"}))
       ->type_name("fine|coarse");

@@ -7,6 +7,7 @@
 
 #include "cli/command.hpp"
 #include "convoy/error.hpp"
+#include "data/image_file.hpp"
 #include "io/embedded.hpp"
 #include "nn/describe.hpp"
 #include "nn/lower.hpp"
@@ -70,6 +71,8 @@ void list_devices() {
   }
 }
 
+void list_formats() { fmt::print("pictures:\n  {}\n", fmt::join(picture_formats(), "\n  ")); }
+
 void show_recipe(const std::string& recipe) { fmt::print("{}", to_toml(resolve_config(recipe, {}))); }
 
 int run(const InfoArguments& arguments) {
@@ -80,6 +83,7 @@ int run(const InfoArguments& arguments) {
   if (arguments.models || !is_any) list_models();
   if (arguments.recipes || !is_any) list_recipes();
   if (arguments.devices || !is_any) list_devices();
+  if (!is_any) list_formats();
   return 0;
 }
 
@@ -90,7 +94,8 @@ Command add_info(CLI::App& program, const CommandContext&) {
                               "  convoy info --model airbench94\n"
                               "  convoy info --recipe fashion > mine.toml");
   const auto arguments = std::make_shared<InfoArguments>();
-  app->description("Shows networks, recipes and devices; without options lists all of them.");
+  app->description(
+      "Shows networks, recipes and devices; without options lists all of them, and which\npictures can be read.");
   app->add_option("--model", arguments->model, "layers, shapes, parameters, FLOPs and lowered operations of a network")
       ->type_name("NAME|FILE");
   app->add_option("--classes", arguments->classes, "classes to bind the network to [10]")

@@ -35,7 +35,8 @@ struct Dataset {
   std::string origin;  // the path as given
   std::vector<std::string> class_names;
   ImageSet train, test;
-  std::uint64_t checksum = 0;  // of all images and labels, in order
+  std::vector<std::string> notes;  // lines for the user: what the reader decided
+  std::uint64_t checksum = 0;      // of all images and labels, in order
   int classes() const { return static_cast<int>(class_names.size()); }
 };
 

@@ -10,17 +10,19 @@
 #include "data/cifar_binary.hpp"
 #include "data/cifar_pickle.hpp"
 #include "data/idx.hpp"
+#include "data/picture_folder.hpp"
 #include "data/synthetic.hpp"
 #include "data/text.hpp"
 
 namespace convoy {
 namespace {
 
-// Formats with a signature first; CIFAR's binary files have none.
+// Formats with a signature first; CIFAR's binary files have none, and pictures lie beside nothing else.
 constexpr Reader kReaders[] = {
     {"IDX", recognises_idx, read_idx},
     {"CIFAR pickles", recognises_cifar_pickle, read_cifar_pickle},
     {"CIFAR binary", recognises_cifar_binary, read_cifar_binary},
+    {"folder of pictures by class", recognises_picture_folder, read_picture_folder},
 };
 
 Dataset finish(Dataset data, const std::string& origin) {

@@ -162,12 +162,13 @@ Source open_source(const std::string& path) {
   if (!fs::is_directory(status)) return of_single_file(std::move(source), SourceFile(path, path));
   for (fs::directory_iterator entry(path, problem), end; !problem && entry != end; entry.increment(problem)) {
     std::error_code ignored;
-    if (!entry->is_regular_file(ignored)) continue;
-    const std::string file = entry->path().string();
-    source.files.emplace_back(file, file);
+    const std::string inside = entry->path().string();
+    if (entry->is_directory(ignored) && !last_part(inside).starts_with(".")) source.folders.push_back(inside);
+    if (entry->is_regular_file(ignored)) source.files.emplace_back(inside, inside);
   }
   if (problem) fail("{}: cannot be read: {}", path, problem.message());
   sort_by_name(source.files);
+  std::sort(source.folders.begin(), source.folders.end());
   return source;
 }
 

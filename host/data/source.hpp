@@ -49,7 +49,8 @@ enum class SourceKind : std::uint8_t { folder, file, archive };
 struct Source {
   std::string path;  // as given
   SourceKind kind = SourceKind::folder;
-  std::vector<SourceFile> files;  // sorted by name
+  std::vector<SourceFile> files;     // sorted by name
+  std::vector<std::string> folders;  // the paths of those in it, sorted, hidden ones left out; on disk only
 
   const SourceFile* find(std::string_view name) const;  // null where there is none
 };

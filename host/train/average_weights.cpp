@@ -11,6 +11,7 @@
 #include "data/load.hpp"
 #include "train/device_set.hpp"
 #include "train/devices.hpp"
+#include "train/picture_extent.hpp"
 #include "train/recalibration.hpp"
 #include "train/weights_file.hpp"
 
@@ -29,7 +30,9 @@ void check_alike(const WeightsInfo& info, const WeightsInfo& first, const Averag
 // The statistics in `values` become those of the data.
 std::string recalibrate(std::vector<float>& values, const Model& model, const WeightsInfo& info, int batches,
                         RunConfig config) {
-  const Dataset data = load_dataset({.path = config.data, .coarse_labels = config.labels == LabelKind::coarse});
+  const Dataset data = load_dataset({.path = config.data,
+                                     .coarse_labels = config.labels == LabelKind::coarse,
+                                     .pictures = pictures_for(model.network, info.mean.size())});
   check_image(model.network, data.train.image);
   const ChosenDevice device = choose_device(config);
   const std::unique_ptr<Communicator> self = make_self_communicator();

@@ -54,6 +54,17 @@ void Evaluator::forward(const DeviceSet& set, const View& view) {
   program_.forward();
 }
 
+// The views' weighted logits in logits_. The first view is the plain one: after_plain() finds its logits in program_.
+template <typename AfterPlain>
+void Evaluator::forward_views(const DeviceSet& set, const AfterPlain& after_plain) {
+  const std::size_t values = static_cast<std::size_t>(program_.batch()) * model_.shapes.classes;
+  for (std::size_t view = 0; view < views_.size(); ++view) {
+    forward(set, views_[view].view);
+    if (view == 0) after_plain();
+    backend_.accumulate_logits(program_.logits(), views_[view].weight, view == 0, values, logits_.floats());
+  }
+}
+
 // Calls per_batch(row, number of the batch) for this rank's batches, with the row uploaded. False: it was not to go on.
 template <typename PerBatch>
 bool Evaluator::run_batches(const Weights& weights, DeviceSet& set, Communicator& among, const PerBatch& per_batch) {
@@ -95,7 +106,6 @@ std::optional<Evaluation> Evaluator::evaluate(const Weights& weights, DeviceSet&
   auto* sums = static_cast<BatchSums*>(sums_.data());
   CONVOY_CHECK(batches * sizeof(BatchSums) <= sums_.bytes(), "an evaluation of {} images was not planned", set.count());
   backend_.zero(sums, batches * sizeof(BatchSums));
-  const std::size_t values = static_cast<std::size_t>(program_.batch()) * model_.shapes.classes;
   const auto add_loss = [&](const float* logits, LossSums* to) {
     backend_.softmax_cross_entropy({.logits = logits,
                                     .source = set.source(),
@@ -108,11 +118,7 @@ std::optional<Evaluation> Evaluator::evaluate(const Weights& weights, DeviceSet&
                                     .row = static_cast<StepRow*>(row_.data())});
   };
   const auto per_batch = [&](const StepRow&, std::int64_t batch) {
-    for (std::size_t view = 0; view < views_.size(); ++view) {
-      forward(set, views_[view].view);
-      if (view == 0) add_loss(program_.logits(), &sums[batch].plain);  // the first view is the plain one
-      backend_.accumulate_logits(program_.logits(), views_[view].weight, view == 0, values, logits_.floats());
-    }
+    forward_views(set, [&] { add_loss(program_.logits(), &sums[batch].plain); });
     add_loss(logits_.floats(), &sums[batch].viewed);
   };
   if (!run_batches(weights, set, among, per_batch)) return std::nullopt;
@@ -138,16 +144,32 @@ Evaluation Evaluator::total(std::size_t batches, Communicator& among) {
           static_cast<double>(counts[2]) / samples, counts[0]};
 }
 
-std::vector<float> Evaluator::logits(const Weights& weights, DeviceSet& set) {
+// compute() does a batch and says where its logits lie.
+std::vector<float> Evaluator::download_all(const Weights& weights, DeviceSet& set,
+                                           const std::function<const float*()>& compute) {
   const std::size_t classes = model_.shapes.classes;
   std::vector<float> all(set.count() * classes);
   run_batches(weights, set, *self_, [&](const StepRow& row, std::int64_t) {
-    forward(set, {});
+    const float* from = compute();
     float* to = all.data() + static_cast<std::size_t>(row.first) * classes;
-    backend_.download(to, program_.logits(), static_cast<std::size_t>(row.count) * classes * sizeof(float));
+    backend_.download(to, from, static_cast<std::size_t>(row.count) * classes * sizeof(float));
     for (std::size_t i = 0; i < row.count * classes; ++i) to[i] *= program_.network().logit_scale;
   });
   return all;
+}
+
+std::vector<float> Evaluator::plain_logits(const Weights& weights, DeviceSet& set) {
+  return download_all(weights, set, [&] {
+    forward(set, {});
+    return program_.logits();
+  });
+}
+
+std::vector<float> Evaluator::logits(const Weights& weights, DeviceSet& set) {
+  return download_all(weights, set, [&] {
+    forward_views(set, [] {});
+    return logits_.floats();
+  });
 }
 
 }  // namespace convoy

@@ -50,13 +50,17 @@ class Evaluator {
   // Asked after each batch whether to go on, equally often on all workers, which must have the same answer. Not of
   // evaluate_alone.
   void on_batch(std::function<bool()> go_on) { go_on_ = std::move(go_on); }
-  // The plain view's logits [count, classes], logit scale included; one rank.
+  // Logits [count, classes], logit scale included, of the plain view or with the views; one rank.
+  std::vector<float> plain_logits(const Weights& weights, DeviceSet& set);
   std::vector<float> logits(const Weights& weights, DeviceSet& set);
 
  private:
   template <typename PerBatch>
   bool run_batches(const Weights& weights, DeviceSet& set, Communicator& among, const PerBatch& per_batch);
   void forward(const DeviceSet& set, const View& view);
+  template <typename AfterPlain>
+  void forward_views(const DeviceSet& set, const AfterPlain& after_plain);
+  std::vector<float> download_all(const Weights& weights, DeviceSet& set, const std::function<const float*()>& compute);
   struct BatchSums {
     LossSums viewed, plain;
   };

@@ -26,6 +26,7 @@
 #include "train/devices.hpp"
 #include "train/first_weights.hpp"
 #include "train/local_rank.hpp"
+#include "train/picture_extent.hpp"
 #include "train/recalibration.hpp"
 #include "train/trainer.hpp"
 #include "train/weights_file.hpp"
@@ -155,12 +156,15 @@ RunResults train(RunConfig config, Communicator& workers, RunContext& context) {
   const std::optional<LoadedCheckpoint> resumed =
       load_checkpoint(config, communicator, world, [&](std::string_view text) { context.note(text); });
   if (!config.resume.empty() && !resumed) context.note("no checkpoint to go on from: the run starts afresh");
-  auto [data, line] =
-      load_shared_dataset({.path = config.data, .coarse_labels = config.labels == LabelKind::coarse}, communicator);
+  Network network = load_network(config.model);
+  auto [data, line] = load_shared_dataset(
+      {.path = config.data, .coarse_labels = config.labels == LabelKind::coarse, .pictures = pictures_for(network)},
+      communicator);
   if (!line.empty()) context.note(line);
+  for (const std::string& text : data.notes) context.note(text);
   const Sets sets = split_sets(data, config);
   const Extent image = sets.train.image;
-  const Model model = make_model(config.model, data.classes(), image.channels);
+  const Model model = make_model(std::move(network), data.classes(), image.channels);
   check_image(model.network, image);
   for (const std::string& text : match_groups(config, model.layout.groups)) context.note(text);
   const std::string configuration = to_toml(config);
