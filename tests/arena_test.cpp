@@ -1,5 +1,6 @@
 // Arithmetic over whole arenas: norms, clipping, the finite check, checksums, sums of gradients and logits, on every
 // backend, and on the CPU with every instruction set and number of threads.
+// needs: oneDNN
 #include "cpu/arena.hpp"
 
 #include <gtest/gtest.h>

@@ -1,5 +1,6 @@
 // What ranks have after averages that are late, on two levels, of moments or moving: each against the same steps taken
 // by hand, in double precision. Two ranks of one worker, a smooth network, batches of their own.
+// needs: oneDNN
 #include "train/averager.hpp"
 
 #include <gtest/gtest.h>

@@ -1,4 +1,5 @@
 // The arena checksum: known values, what it detects, and the same from every kernel and number of threads.
+// needs: oneDNN
 #include "convoy/checksum.hpp"
 
 #include <gtest/gtest.h>

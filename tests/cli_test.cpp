@@ -1,4 +1,5 @@
 // The executable as a user meets it: exit codes, one-line messages, run folders, and eval that repeats the summary.
+// needs: oneDNN
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 

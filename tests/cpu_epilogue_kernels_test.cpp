@@ -1,5 +1,6 @@
 // The CPU's epilogue and activation loops of every instruction set that this processor can run: against
 // double-precision loops, against libm, and the same bits for any number of threads.
+// needs: oneDNN
 #include <gtest/gtest.h>
 
 #include <algorithm>

@@ -1,5 +1,6 @@
 // The CPU's dropout loops of every instruction set that this processor can run, against the specification's random
 // bits; and which instruction set is chosen.
+// needs: oneDNN
 #include "support/cpu_kernels.hpp"
 
 #include <gtest/gtest.h>

@@ -1,4 +1,5 @@
 // The CPU's pooling loops of every instruction set that this processor can run, against double-precision loops.
+// needs: oneDNN
 #include <gtest/gtest.h>
 
 #include <algorithm>

@@ -1,5 +1,6 @@
 // However images reach the device, training and evaluation are the same to the bit: --data-mode staged equals resident.
 // Steps are replayed as CUDA graphs from the second of a kind on.
+// needs: oneDNN
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 

@@ -1,4 +1,5 @@
 // Which sets lie on the device, and which come there batch by batch.
+// needs: oneDNN
 #include "train/device_set.hpp"
 
 #include <gmock/gmock.h>

@@ -1,4 +1,5 @@
 // Evaluation shared out over ranks: the figures of one rank, to the last digit.
+// needs: oneDNN
 #include "train/evaluator.hpp"
 
 #include <gtest/gtest.h>

@@ -1,5 +1,6 @@
 // The experiments in tools/: several seeds of one recipe or of many cells, their tables, and going on where they
 // stopped.
+// needs: oneDNN
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 

@@ -1,4 +1,5 @@
 // Buckets of gradients: they hold every gradient once, and none leaves before it is complete or waits until all are.
+// needs: oneDNN
 #include "train/gradient_exchange.hpp"
 
 #include <gtest/gtest.h>

@@ -1,5 +1,6 @@
 // The network's input, to the bit: against a slow implementation that pads, crops, mirrors and cuts whole pictures
 // one after the other, on every backend and type, and on the CPU with every instruction set and number of threads.
+// needs: oneDNN
 #include "cpu/input.hpp"
 
 #include <gtest/gtest.h>

@@ -1,5 +1,6 @@
 // Softmax cross-entropy on every backend against double-precision references, finite differences and PyTorch; its sums
 // for any number of threads.
+// needs: oneDNN
 #include "cpu/loss.hpp"
 
 #include <gtest/gtest.h>

@@ -1,4 +1,5 @@
 // Every malformed file is refused with one line that names the file, what was expected and what was found.
+// needs: libarchive
 #include <archive_entry.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>

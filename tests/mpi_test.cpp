@@ -1,6 +1,7 @@
 // labels: mpi
 // Training by processes under mpirun, through tools/launch: what it equals, what a user sees of it, and how it ends
 // when a worker disagrees, throws or dies.
+// needs: oneDNN
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 

@@ -1,5 +1,6 @@
 // From parameter groups to updates: which parameter gets which rule, what is merged, what is left out, and moments
 // only where a rule reads them.
+// needs: oneDNN
 #include "train/optimizer.hpp"
 
 #include <gmock/gmock.h>

@@ -1,4 +1,5 @@
 // The outer optimizers against their papers' formulas in double precision, written as the papers do.
+// needs: oneDNN
 #include "train/outer_optimizer.hpp"
 
 #include <gtest/gtest.h>

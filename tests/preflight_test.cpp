@@ -1,5 +1,6 @@
 // What preflight finds of hosts, folders and links, and how it says so.
 // labels: mpi
+// needs: oneDNN
 #include "preflight/preflight.hpp"
 
 #include <gmock/gmock.h>
@@ -10,6 +11,7 @@
 #include <vector>
 
 #include "cpu/backend.hpp"
+#include "mpi/mpi_communicator.hpp"
 #include "preflight/host_facts.hpp"
 #include "preflight/links.hpp"
 #include "preflight/shared_folder.hpp"
@@ -146,6 +148,7 @@ class PreflightCommand : public testing::Test {
  protected:
   void SetUp() override {
     if (std::string_view(CONVOY_TEST_EXECUTABLE).empty()) GTEST_SKIP() << "built without the executable";
+    if (!mpi_missing().empty()) GTEST_SKIP() << mpi_missing();
     if (test::run_shell("command -v mpirun").code != 0) GTEST_SKIP() << "no mpirun on the PATH";
   }
   static test::ShellOutcome preflight(const std::string& options) {

@@ -1,4 +1,5 @@
 // What a rank says of itself while it trains, so that a slow step is not taken for one that hangs.
+// needs: oneDNN
 #include <gtest/gtest.h>
 
 #include <cstdio>

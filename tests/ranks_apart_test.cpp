@@ -1,5 +1,6 @@
 // Runs whose ranks train apart: own first weights, own samples, and the accuracy of each rank's own weights.
 // labels: mpi
+// needs: oneDNN
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -12,6 +13,7 @@
 #include <string>
 
 #include "convoy/error.hpp"
+#include "mpi/mpi_communicator.hpp"
 #include "nn/initialise.hpp"
 #include "support/shell.hpp"
 #include "support/temporary_folder.hpp"
@@ -157,6 +159,7 @@ TEST_F(RanksApart, shards_change_what_is_learnt) {
 TEST_F(RanksApart, processes_report_what_virtual_ranks_do) {
   const std::string convoy = CONVOY_TEST_EXECUTABLE;
   if (convoy.empty()) GTEST_SKIP() << "built without the executable";
+  if (!mpi_missing().empty()) GTEST_SKIP() << mpi_missing();
   if (test::run_shell("mpirun --version").code != 0) GTEST_SKIP() << "no mpirun on the PATH";
   const auto summary = [&](const std::string& launch, const std::string& ranks) {
     const std::string folder = (folder_.path() / ("run" + ranks)).string();

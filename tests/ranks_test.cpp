@@ -1,5 +1,6 @@
 // Training over many ranks: what equals one rank, what does not, and that it does not matter whether ranks are workers
 // or share one. Workers are threads here; mpi_test has the processes.
+// needs: oneDNN
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 

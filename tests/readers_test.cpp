@@ -1,4 +1,5 @@
 // Every published format gives the same images, labels and names, wherever it lies and however it is packed.
+// needs: libarchive
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 

@@ -1,4 +1,5 @@
 // Normalisation statistics taken anew: they are the means of the batches' own, whatever the running ones were.
+// needs: oneDNN
 #include <gtest/gtest.h>
 
 #include <algorithm>

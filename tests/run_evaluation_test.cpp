@@ -1,5 +1,6 @@
 // What a run measures and where it starts: the held-out validation set, `eval` that repeats the summary's figures from
 // the weights file alone, and --init.
+// needs: oneDNN
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 

@@ -1,4 +1,5 @@
 // convoy selftest: what it compares, and that it notices.
+// needs: oneDNN
 #include "train/selftest.hpp"
 
 #include <gmock/gmock.h>

@@ -1,5 +1,6 @@
 // After its first step training takes no memory: not from the backend, and none of its own from the heap. What oneDNN
 // and OpenMP take and give back within one of their own calls is theirs: allocations are told apart by their caller.
+// needs: oneDNN
 #include <dlfcn.h>
 #include <gtest/gtest.h>
 

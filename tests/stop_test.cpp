@@ -1,11 +1,13 @@
 // A run that is asked to stop by a signal: where it stops, its exit code, and what it leaves.
 // labels: mpi
+// needs: oneDNN
 #include <gtest/gtest.h>
 
 #include <filesystem>
 #include <string>
 #include <string_view>
 
+#include "mpi/mpi_communicator.hpp"
 #include "support/run_files.hpp"
 #include "support/shell.hpp"
 #include "support/temporary_folder.hpp"
@@ -21,6 +23,7 @@ class Stop : public testing::Test {
  protected:
   void SetUp() override {
     if (std::string_view(CONVOY_TEST_EXECUTABLE).empty()) GTEST_SKIP() << "built without the executable";
+    if (!mpi_missing().empty()) GTEST_SKIP() << mpi_missing();
     if (test::run_shell("command -v mpirun").code != 0) GTEST_SKIP() << "no mpirun on the PATH";
   }
 

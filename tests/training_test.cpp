@@ -1,5 +1,6 @@
 // Training as a whole: equal bits for equal seeds, whatever is evaluated in between; batches, groups, clipping and
 // loss reduction as they are stated.
+// needs: oneDNN
 #include <fmt/format.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>

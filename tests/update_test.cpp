@@ -1,5 +1,6 @@
 // The optimizers: against double-precision formulas over uneven ranges, against PyTorch and Keras, and the same bits
 // on every instruction set and number of threads.
+// needs: oneDNN
 #include <gtest/gtest.h>
 
 #include <cmath>

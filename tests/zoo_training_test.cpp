@@ -1,6 +1,7 @@
 // labels: slow
 // Every network of the zoo trains on what is not CIFAR-10: a hundred classes, twenty coarse ones, and grey images;
 // and the seed network learns something in a short run.
+// needs: oneDNN
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 

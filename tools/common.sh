@@ -2,11 +2,18 @@
 # shellcheck shell=bash disable=SC2034  # what the sourcing script uses looks unused here
 
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+build=${CONVOY_BUILD:-$root/build}  # elsewhere where the sources are read-only
+case $build in /*) ;; *) build=$PWD/$build ;; esac
+cache=${CONVOY_CACHE:-$build}  # what is fetched
+case $cache in /*) ;; *) cache=$PWD/$cache ;; esac
 tool=tools/$(basename "$0")
 use_sudo=yes  # --no-sudo: no
 
 say() { echo "$tool: $*"; }
 die() { echo "$tool: $1" >&2; exit "${2:-1}"; }
+
+[ "$(uname -s)" = Linux ] ||
+  die "Linux is needed, this is $(uname -s): use WSL, or: docker run -it -v \"\$PWD:/convoy\" -w /convoy debian:13 tools/quickstart"
 
 # Prints the comment that a script opens with, as its --help.
 help_of() { awk 'NR > 1 && !/^#/ { exit } NR > 1 { sub(/^# ?/, ""); print }' "$1"; }

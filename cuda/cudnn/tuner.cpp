@@ -112,8 +112,10 @@ void remember(const fs::path& file, const std::string& key, const Plan& plan) {
 }  // namespace
 
 fs::path plan_folder() {
+  const char* ours = std::getenv("CONVOY_CACHE");
   const char* cache = std::getenv("XDG_CACHE_HOME");
   const char* home = std::getenv("HOME");
+  if (ours != nullptr && *ours != '\0') return fs::path(ours) / "plans";
   if (cache != nullptr && *cache != '\0') return fs::path(cache) / "convoy" / "plans";
   if (home != nullptr && *home != '\0') return fs::path(home) / ".cache" / "convoy" / "plans";
   return {};

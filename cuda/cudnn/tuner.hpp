@@ -7,7 +7,8 @@
 
 namespace convoy::cuda::cudnn {
 
-// Where choices are kept: $XDG_CACHE_HOME/convoy/plans or ~/.cache/convoy/plans; empty where there is neither.
+// Where choices are kept: $CONVOY_CACHE/plans, $XDG_CACHE_HOME/convoy/plans or ~/.cache/convoy/plans; empty where there
+// is none of them.
 std::filesystem::path plan_folder();
 
 // Runs up to kCandidates plans on memory of its own and takes the fastest; waits for the device. A choice found in

@@ -35,6 +35,14 @@ class Calls final : public Recording {
   std::function<void()> step_;
 };
 
+// The cores that this process may use (affinity and cgroup considered by the kernel).
+int usable_cores() {
+  cpu_set_t set;
+  CPU_ZERO(&set);
+  if (sched_getaffinity(0, sizeof set, &set) != 0) return 1;
+  return std::max(1, CPU_COUNT(&set));
+}
+
 std::string processor_name() {
   std::ifstream file("/proc/cpuinfo");
   for (std::string line; std::getline(file, line);) {
@@ -246,6 +254,8 @@ void CpuBackend::unpack_activation(int batch, const Extent& extent, const void* 
 
 }  // namespace
 
+std::string cpu_missing() { return ""; }
+
 std::unique_ptr<Backend> make_cpu_backend(const CpuOptions& options) { return std::make_unique<CpuBackend>(options); }
 
 std::string cpu_lacks(Precision precision) {
@@ -262,13 +272,6 @@ std::string cpu_lacks(Precision precision) {
       return "the CPU backend computes in fp32 or bf16";
   }
   return "unknown";
-}
-
-int usable_cores() {
-  cpu_set_t set;
-  CPU_ZERO(&set);
-  if (sched_getaffinity(0, sizeof set, &set) != 0) return 1;
-  return std::max(1, CPU_COUNT(&set));
 }
 
 }  // namespace convoy

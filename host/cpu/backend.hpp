@@ -13,13 +13,13 @@ struct CpuOptions {
   int threads = 0;                        // 0: every core that this process may use
 };
 
+// Why this build has no CPU backend, in a few words; empty where it has one.
+std::string cpu_missing();
+
 // Throws Error where this processor lacks the precision.
 std::unique_ptr<Backend> make_cpu_backend(const CpuOptions&);
 
 // Why this processor cannot compute in `precision`, in a few words; empty where it can.
 std::string cpu_lacks(Precision precision);
-
-// The cores that this process may use (affinity and cgroup considered by the kernel).
-int usable_cores();
 
 }  // namespace convoy

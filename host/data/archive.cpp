@@ -16,8 +16,6 @@
 namespace convoy {
 namespace {
 
-constexpr std::size_t kBlockBytes = 512;  // tar's unit
-
 // libarchive pulls the tar's bytes from here; exceptions may not pass through its C frames and are kept.
 struct Feed {
   std::span<const std::uint8_t> plain;  // the whole archive where it is not compressed
@@ -133,10 +131,6 @@ void check_kind(const std::string& archive_name, const std::string& member, arch
 }
 
 }  // namespace
-
-bool is_tar(std::span<const std::uint8_t> head) {
-  return head.size() >= kBlockBytes && std::memcmp(head.data() + 257, "ustar", 5) == 0;
-}
 
 std::vector<ArchiveMember> read_archive(std::span<const std::uint8_t> bytes, const std::string& name,
                                         const ArchiveLimits& limits) {

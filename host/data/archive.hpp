@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <cstring>
 #include <span>
 #include <string>
 #include <vector>
@@ -10,6 +11,8 @@
 #include "data/gzip.hpp"
 
 namespace convoy {
+
+inline constexpr std::size_t kTarBlockBytes = 512;  // tar's unit
 
 struct ArchiveMember {
   std::string name;  // as in the archive: "cifar-10-batches-bin/data_batch_1.bin"
@@ -23,7 +26,9 @@ struct ArchiveLimits {
 };
 
 // Whether these are the first bytes (at least 512) of a tar archive.
-bool is_tar(std::span<const std::uint8_t> head);
+inline bool is_tar(std::span<const std::uint8_t> head) {
+  return head.size() >= kTarBlockBytes && std::memcmp(head.data() + 257, "ustar", 5) == 0;
+}
 
 // `name` is the archive in messages. Throws Error where a member's name leaves the archive's folder (absolute, ..),
 // where one is neither a file nor a folder, where sizes and contents disagree, and above the limits.

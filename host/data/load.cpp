@@ -9,6 +9,7 @@
 #include "data/checksum.hpp"
 #include "data/cifar_binary.hpp"
 #include "data/cifar_pickle.hpp"
+#include "data/gzip.hpp"
 #include "data/idx.hpp"
 #include "data/picture_folder.hpp"
 #include "data/synthetic.hpp"
@@ -32,6 +33,9 @@ Dataset finish(Dataset data, const std::string& origin) {
 }
 
 [[noreturn]] void fail_unknown(const Source& source) {
+  const auto unread = std::ranges::find_if(source.files, &SourceFile::is_compressed);
+  if (unread != source.files.end() && !archives_missing().empty())
+    fail_usage("{}: {}", unread->shown(), archives_missing());
   std::string known;
   for (const Reader& reader : kReaders) known += fmt::format("{}{}", known.empty() ? "" : ", ", reader.name);
   fail_usage("{}: no known data set ({}; plain or .tar.gz) expected, found {} of other kinds", source.path, known,

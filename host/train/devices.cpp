@@ -14,8 +14,6 @@
 namespace convoy {
 namespace {
 
-std::string cpu_missing() { return ""; }
-
 std::unique_ptr<Backend> make_cpu(const DeviceRequest& request) {
   return make_cpu_backend({request.precision, request.threads});
 }
@@ -79,7 +77,10 @@ const BackendRow& row_for(const RunConfig& config, std::string& reason, std::vec
       }
       return row;
     }
-    if (!is_automatic) fail_usage("--device {}: {}; use --device cpu", row.name, missing);
+    if (!is_automatic) {
+      fail_usage("--device {}: {}; use --device {}", row.name, missing,
+                 row.choice == DeviceChoice::cpu ? "cuda" : "cpu");
+    }
     passed_over.push_back(fmt::format("no {}: {}", row.name, missing));
   }
   fail("no device can be used: {}", fmt::join(passed_over, "; "));

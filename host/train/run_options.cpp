@@ -305,7 +305,7 @@ constexpr RunOption kRunOptions[] = {
   {"keep-checkpoints", output, integer, "K", "how many of the last checkpoints stay, beside the best by --validation", kMayChange, RUN(&RunConfig::keep_checkpoints), 1, kMost},
 
   {"deterministic", advanced, boolean, "", "GPU: only algorithms that repeat to the bit", kMayChange, RUN(&RunConfig::deterministic)},
-  {"autotune", advanced, boolean, "", "GPU: measure cuDNN's plans and keep the fastest in ~/.cache/convoy", kMayChange, RUN(&RunConfig::autotune)},
+  {"autotune", advanced, boolean, "", "GPU: measure cuDNN's plans and keep the fastest in $CONVOY_CACHE or ~/.cache/convoy", kMayChange, RUN(&RunConfig::autotune)},
   {"graph-collectives", advanced, boolean, "", "keep the gradients' collectives in CUDA graphs where one process has several GPUs too", kMayChange, RUN(&RunConfig::graph_collectives)},
   {"graph", advanced, boolean, "", "GPU: replay a step as one CUDA graph; --no-graph makes its calls, so that profilers see them", kMayChange, RUN(&RunConfig::graph)},
   {"profile-steps", advanced, text, "FIRST:LAST", "GPU: between these a profiler that waits for it records; tools/profile says it", kMayChange, &set_profile_steps, &get_profile_steps},

@@ -1,9 +1,6 @@
 // Small data sets in every format that is read, as bytes.
 #include "support/data_files.hpp"
 
-#include <archive.h>
-#include <archive_entry.h>
-
 #include <algorithm>
 #include <cstdio>
 #include <fstream>
@@ -70,17 +67,6 @@ ByteVector cifar100_pickle(std::size_t count, std::size_t first) {
       .array(static_cast<std::uint32_t>(count), 3072, planes(count, first, {}))
       .end_dict()
       .stop();
-}
-
-void require(archive* handle, int status) {
-  if (status != ARCHIVE_OK) throw std::runtime_error(archive_error_string(handle));
-}
-
-la_ssize_t collect(archive*, void* context, const void* bytes, std::size_t size) {
-  const auto* from = static_cast<const std::uint8_t*>(bytes);
-  auto& to = *static_cast<ByteVector*>(context);
-  to.insert(to.end(), from, from + size);
-  return static_cast<la_ssize_t>(size);
 }
 
 }  // namespace
@@ -219,47 +205,6 @@ PickleWriter& PickleWriter::array(std::uint32_t rows, std::uint32_t columns, con
   put().raw(
       {'(', 'K', 3, 'U', 1, '|', 'N', 'N', 'N', 'J', 255, 255, 255, 255, 'J', 255, 255, 255, 255, 'K', 0, 't', 'b'});
   return raw({0x89}).bare_string({values.begin(), values.end()}).raw({'t', 'b'});
-}
-
-ByteVector tar_of(const NamedFiles& files, const std::string& folder, bool compressed,
-                  const std::function<void(const std::string&, void*)>& change) {
-  ByteVector result;
-  archive* handle = archive_write_new();
-  require(handle, archive_write_set_format_ustar(handle));
-  if (compressed) require(handle, archive_write_add_filter_gzip(handle));
-  require(handle, archive_write_set_bytes_in_last_block(handle, 1));
-  require(handle, archive_write_open(handle, &result, nullptr, collect, nullptr));
-  for (const auto& [name, contents] : files) {
-    archive_entry* entry = archive_entry_new();
-    archive_entry_set_pathname(entry, (folder + "/" + name).c_str());
-    archive_entry_set_filetype(entry, AE_IFREG);
-    archive_entry_set_perm(entry, 0644);
-    archive_entry_set_size(entry, static_cast<la_int64_t>(contents.size()));
-    if (change) change(name, entry);
-    require(handle, archive_write_header(handle, entry));
-    if (archive_entry_size(entry) > 0) archive_write_data(handle, contents.data(), contents.size());
-    archive_entry_free(entry);
-  }
-  archive_write_close(handle);
-  archive_write_free(handle);
-  return result;
-}
-
-ByteVector gzip_of(const ByteVector& bytes) {
-  ByteVector result;
-  archive* handle = archive_write_new();
-  require(handle, archive_write_set_format_raw(handle));
-  require(handle, archive_write_add_filter_gzip(handle));
-  require(handle, archive_write_set_bytes_in_last_block(handle, 1));
-  require(handle, archive_write_open(handle, &result, nullptr, collect, nullptr));
-  archive_entry* entry = archive_entry_new();
-  archive_entry_set_filetype(entry, AE_IFREG);
-  require(handle, archive_write_header(handle, entry));
-  archive_write_data(handle, bytes.data(), bytes.size());
-  archive_entry_free(entry);
-  archive_write_close(handle);
-  archive_write_free(handle);
-  return result;
 }
 
 Source source(const std::string& name, const NamedFiles& files) {
