@@ -32,6 +32,7 @@ EXEMPT = {
     "tools/gpu_acceptance --data": "it needs a GPU, and builds for it",
     "tools/gpu_acceptance --pack": "it needs a CUDA toolkit, and builds for minutes",
     "packed/tools/gpu_acceptance": "it needs what --pack makes",
+    "tools/submit": "it needs a Slurm; tests/slurm submits every script",
     "cpack": "it needs what --pack makes",
 }
 LACK = cases.lack_of("matplotlib", "3.7") or cases.lack_of("tensorboard", "2.8")
