@@ -35,6 +35,7 @@ EXEMPT = {
     "tools/profile train": "it needs a GPU, and nsys",
     "tools/gpu_acceptance --pack": "it needs a CUDA toolkit, and builds for minutes",
     "packed/tools/gpu_acceptance": "it needs what --pack makes",
+    "tools/submit": "it needs a Slurm; tests/slurm submits every script",
     "cpack": "it needs what --pack makes",
     "tools/load_torch.py": "it needs PyTorch; load_torch_test runs it",
     "build/convoy eval --weights theirs.safetensors": "it needs what load_torch.py makes",

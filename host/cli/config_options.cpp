@@ -50,7 +50,8 @@ ConfigOptions::ConfigOptions(CLI::App& app) {
   app.formatter(std::make_shared<ShortHelp>());
   app.add_option("--recipe", recipe_, "settings to start from: a name from 'convoy info --recipes', or a TOML file")
       ->type_name("NAME|FILE")
-      ->group("Common");
+      ->group("Common")
+      ->take_last();
   for (const RunOption& row : run_options()) add(app, row.name);
   app.add_option_function<std::vector<std::string>>(
          "--group",

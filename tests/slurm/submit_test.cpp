@@ -1,0 +1,104 @@
+// tools/submit, without a Slurm: what it refuses, and the sbatch line that it makes of slurm/site.env.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <filesystem>
+#include <fstream>
+#include <string>
+
+#include "support/shell.hpp"
+#include "support/temporary_folder.hpp"
+
+namespace convoy {
+namespace {
+
+using testing::AllOf;
+using testing::HasSubstr;
+using testing::Not;
+using testing::StartsWith;
+
+// A checkout with a program to copy and an sbatch that takes everything.
+class Submit : public testing::Test {
+ protected:
+  void SetUp() override {
+    const std::string folder = folder_.path().string();
+    const auto outcome = test::run_shell(
+        "cd " + folder +
+        " && mkdir build bin && cp -r '" CONVOY_TEST_SOURCE_DIR "/slurm' '" CONVOY_TEST_SOURCE_DIR
+        "/tools' . && rm -f slurm/site.env && printf '#!/bin/sh\\n' > build/convoy && cp build/convoy bin/sbatch && "
+        "chmod +x build/convoy bin/sbatch");
+    ASSERT_EQ(outcome.code, 0) << outcome.output;
+  }
+  test::ShellOutcome submit(const std::string& arguments, const std::string& environment = "") const {
+    return test::run_shell("cd " + folder_.path().string() + " && PATH=$PWD/bin:$PATH " + environment +
+                           " tools/submit " + arguments + " 2>&1");
+  }
+  void write_site(const std::string& text) const { std::ofstream(folder_.path() / "slurm" / "site.env") << text; }
+
+  TemporaryFolder folder_;
+};
+
+TEST_F(Submit, without_a_script_lists_them_with_a_line_each) {
+  const auto outcome = submit("");
+  EXPECT_EQ(outcome.code, 2);
+  std::size_t scripts = 0;
+  for (const auto& file : std::filesystem::directory_iterator(folder_.path() / "slurm")) {
+    if (file.path().extension() != ".sbatch") continue;
+    ++scripts;
+    EXPECT_THAT(outcome.output, testing::ContainsRegex("\n?  " + file.path().stem().string() + " +[A-Z]"));
+  }
+  EXPECT_EQ(std::count(outcome.output.begin(), outcome.output.end(), '\n'), static_cast<long>(scripts) + 1);
+}
+
+TEST_F(Submit, refuses_in_one_line_what_it_cannot_submit) {
+  const auto expect_refusal = [](const test::ShellOutcome& outcome, const std::string& text) {
+    EXPECT_EQ(outcome.code, 2) << outcome.output;
+    EXPECT_THAT(outcome.output, AllOf(StartsWith("tools/submit: "), HasSubstr(text)));
+    EXPECT_EQ(std::count(outcome.output.begin(), outcome.output.end(), '\n'), 1) << outcome.output;
+  };
+  expect_refusal(submit("trian"), "no job script trian");
+  expect_refusal(submit("train --gpus-per-node"), "--gpus-per-node needs a number");
+  expect_refusal(submit("train", "CONVOY_SITE=nowhere.env"), "CONVOY_SITE: no file nowhere.env");
+  write_site("CONVOY_GPU_REQUEST=all");
+  expect_refusal(submit("train"), "CONVOY_GPU_REQUEST=all");
+  write_site("");
+  std::filesystem::remove(folder_.path() / "bin" / "sbatch");
+  if (test::run_shell("command -v sbatch").code != 0) expect_refusal(submit("train"), "no sbatch on the PATH");
+  std::filesystem::remove(folder_.path() / "build" / "convoy");
+  std::ofstream(folder_.path() / "bin" / "sbatch") << "#!/bin/sh\n";
+  std::filesystem::permissions(folder_.path() / "bin" / "sbatch", std::filesystem::perms::owner_all);
+  expect_refusal(submit("train"), "build/convoy is not there");
+}
+
+TEST_F(Submit, the_site_is_asked_before_the_command_line_and_the_environment_before_the_site) {
+  write_site(
+      "CONVOY_ACCOUNT=physics\nCONVOY_PARTITION=gpu\nCONVOY_QOS='over night'\nCONVOY_CONSTRAINT=h100\n"
+      "CONVOY_GPU_REQUEST=gres\nCONVOY_GPU_TYPE=h100\n");
+  const auto outcome =
+      submit("train --gpus-per-node=2 --time=5 -- --recipe 'my recipe.toml'", "CONVOY_PARTITION=short");
+  EXPECT_EQ(outcome.code, 0) << outcome.output;
+  EXPECT_THAT(outcome.output,
+              AllOf(HasSubstr(" --account=physics --partition=short --qos=over\\ night --constraint=h100 "
+                              "--gres=gpu:h100:2 --time=5 "),
+                    HasSubstr("/train.sbatch --recipe my\\ recipe.toml")));
+}
+
+TEST_F(Submit, the_job_runs_a_copy_of_all_that_it_needs) {
+  ASSERT_EQ(submit("train-multinode", "CONVOY_GPU_REQUEST=none").code, 0);
+  const auto outcome = test::run_shell("cd " + folder_.path().string() +
+                                       "/runs/submitted/train-multinode.* && find . -type f | sort && "
+                                       "cat train-multinode.sbatch");
+  EXPECT_THAT(outcome.output,
+              HasSubstr("./build/convoy\n./slurm/common.sh\n./slurm/rank\n./slurm/site.env\n./tools/common.sh\n"
+                        "./tools/launch\n./train-multinode.sbatch\n"));
+  EXPECT_THAT(outcome.output, Not(HasSubstr("gpus-per-node")));
+}
+
+TEST_F(Submit, with_live_the_job_runs_the_checkout_itself) {
+  const auto outcome = submit("train --live");
+  EXPECT_THAT(outcome.output, HasSubstr("CONVOY_HOME=" + folder_.path().string() + " "));
+}
+
+}  // namespace
+}  // namespace convoy
