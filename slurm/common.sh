@@ -110,13 +110,15 @@ find_launcher() {
 begin() {
   load_site
   load_modules
+  # shellcheck disable=SC1091  # tools/build writes it: the libraries that the program was made with
+  [ ! -f "$root/build/environment.sh" ] || . "$root/build/environment.sh"
   use_interface
   nodes=$SLURM_JOB_NUM_NODES
   per_node=${SLURM_NTASKS_PER_NODE:-$((SLURM_NTASKS / nodes))}
   device=${CONVOY_DEVICE:-cuda}
   runs=${CONVOY_RUNS:-$root/runs}
   run=$runs/$SLURM_JOB_NAME-$SLURM_JOB_ID
-  training=(--device "$device" --out "$run")
+  training=(--device "$device" --out "$run" --checkpoint-every 5m --resume auto)
   [ -n "${CONVOY_CONTAINER:-}" ] || [ -x "$root/build/convoy" ] ||
     die "$root/build/convoy is not there: tools/build makes it, or name a container in CONVOY_CONTAINER"
   find_launcher
