@@ -109,9 +109,9 @@ find_launcher() {
 # options of every training.
 begin() {
   load_site
-  load_modules
-  # shellcheck disable=SC1091  # tools/build writes it: the libraries that the program was made with
+  # shellcheck disable=SC1091  # tools/build writes it: the modules that the program was built with
   [ ! -f "$root/build/environment.sh" ] || . "$root/build/environment.sh"
+  load_modules
   use_interface
   nodes=$SLURM_JOB_NUM_NODES
   per_node=${SLURM_NTASKS_PER_NODE:-$((SLURM_NTASKS / nodes))}
