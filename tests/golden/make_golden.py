@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from safetensors import safe_open
 from safetensors.numpy import save_file
 from torch.nn import functional
 
@@ -23,7 +24,6 @@ import torch_networks  # noqa: E402
 
 STEPS = 20
 BATCHES = 4  # steps go round these, so that the loss falls
-PERTURBATIONS = 6
 STEADY = 5e-7  # a curve that rounding moves no further needs no other image seed
 # (mean, standard deviation) of pixel / 255
 NORMALISATIONS = {"unit": (0.0, 1.0), "centred": (0.5, 0.25)}
@@ -192,7 +192,7 @@ def curve(name, batch, normalisation, kind, seed, dtype=torch.float64, noise=Non
     return np.array(losses)
 
 
-def steadiest_curve(seeds, *options):
+def steadiest_curve(seeds, perturbations, *options):
     """The curve of the image seed at which rounding matters least: over fp32, and over fp64 from weights a rounding
     away, the losses deviate least. Where an activation passes within rounding of a kink of ReLU or of a tie in a pooling
     window, any other order of summation is on another curve from there on."""
@@ -200,7 +200,7 @@ def steadiest_curve(seeds, *options):
     for seed in range(seeds):
         losses = curve(*options, seed)
         others = [curve(*options, seed, dtype=torch.float32)]
-        others += [curve(*options, seed, noise=torch.Generator().manual_seed(draw)) for draw in range(PERTURBATIONS)]
+        others += [curve(*options, seed, noise=torch.Generator().manual_seed(draw)) for draw in range(perturbations)]
         deviation = max(np.max(np.abs(other - losses) / losses) for other in others)
         if best is None or deviation < best[0]:
             best = (deviation, seed, losses)
@@ -212,8 +212,10 @@ def steadiest_curve(seeds, *options):
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, default=HERE, help="folder for the files (%(default)s)")
-    parser.add_argument("--only", nargs="+", metavar="NAME", help="networks to make the passes of, or 'curves'")
+    parser.add_argument("--only", nargs="+", metavar="NAME", help="networks to make the passes of, 'curves', or a curve such as seed.nesterov, in the file that is there")
     parser.add_argument("--seeds", type=int, default=6, help="image seeds to choose among (%(default)s)")
+    parser.add_argument("--perturbations", type=int, default=6, metavar="N",
+                        help="roundings of the weights that a steady curve bears (%(default)s)")
     args = parser.parse_args()
     for name, *options in PASSES:
         if args.only and name not in args.only:
@@ -222,11 +224,17 @@ def main():
         save_file(tensors, args.out / f"{name}.safetensors", metadata)
         print(f"{name}: loss {tensors['loss'][0]:.6f}, fp32 deviates by {metadata['fp32_deviation']}, "
               f"{(args.out / f'{name}.safetensors').stat().st_size:,} bytes")
-    if args.only and "curves" not in args.only:
+    curves = [c for c in CURVES if not args.only or {"curves", f"{c[0]}.{c[3]}"} & set(args.only)]
+    if not curves:
         return
-    tensors, metadata = {}, {"torch": torch.__version__}
-    for name, batch, normalisation, kind in CURVES:
-        deviation, seed, losses = steadiest_curve(args.seeds, name, batch, normalisation, kind)
+    path = args.out / "curves.safetensors"
+    tensors, metadata = {}, {}
+    if len(curves) < len(CURVES):
+        with safe_open(path, "numpy") as file:
+            tensors, metadata = {name: file.get_tensor(name) for name in file.keys()}, file.metadata()
+    metadata["torch"] = torch.__version__
+    for name, batch, normalisation, kind in curves:
+        deviation, seed, losses = steadiest_curve(args.seeds, args.perturbations, name, batch, normalisation, kind)
         tensors[f"{name}.{kind}"] = losses
         metadata |= {f"{name}.batch": str(batch), f"{name}.normalisation": normalisation,
                      f"{name}.{kind}.seed": str(seed), f"{name}.{kind}.deviation": f"{deviation:.3g}"}
@@ -234,7 +242,7 @@ def main():
     metadata |= {"batches": str(BATCHES), "muon_iterations": str(MUON_ITERATIONS)}
     metadata |= {f"rate.{kind}": str(rate) for kind, rate in RATES.items()}
     metadata |= {f"momentum.{kind}": str(momentum) for kind, momentum in MOMENTUM.items()}
-    save_file(tensors, args.out / "curves.safetensors", metadata)
+    save_file(tensors, path, metadata)
 
 
 if __name__ == "__main__":
