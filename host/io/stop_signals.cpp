@@ -1,33 +1,46 @@
-// What a signal handler knows is global: it has no other way to say anything.
+// A thread waits for the signals, and all others have them blocked: a handler would be run in the middle of oneDNN's
+// generated code, which keeps its stack pointer where a handler's frame destroys the heap (seen in 2.6.3's sgemm).
 #include "io/stop_signals.hpp"
 
+#include <pthread.h>
+
 #include <atomic>
-#include <cstdint>
-#include <ctime>
+#include <chrono>
+#include <thread>
 
 namespace convoy {
 namespace {
 
 // A terminal's Control-C and a launcher that passes it on are one request.
-constexpr std::int64_t kSameRequest = 1'000'000'000;  // ns
+constexpr std::chrono::seconds kSameRequest{1};
 
 std::atomic<int> received = 0;
-std::atomic<std::int64_t> received_at = 0;
-static_assert(std::atomic<int>::is_always_lock_free && std::atomic<std::int64_t>::is_always_lock_free);
 
-std::int64_t now() {
-  timespec time{};
-  clock_gettime(CLOCK_MONOTONIC, &time);
-  return time.tv_sec * std::int64_t{1'000'000'000} + time.tv_nsec;
+sigset_t set_of_stop_signals() {
+  sigset_t set;
+  sigemptyset(&set);
+  for (const int signal : kStopSignals) sigaddset(&set, signal);
+  return set;
 }
 
-extern "C" void note_stop_signal(int signal) {
-  int none = 0;
-  if (received.compare_exchange_strong(none, signal)) {
-    received_at = now();
-  } else if (now() - received_at > kSameRequest) {
-    std::signal(signal, SIG_DFL);
-    std::raise(signal);
+// As if nobody had ever waited for it.
+void end_by(int signal) {
+  const sigset_t set = set_of_stop_signals();
+  pthread_sigmask(SIG_UNBLOCK, &set, nullptr);
+  std::raise(signal);
+}
+
+void wait_for_signals() {
+  const sigset_t set = set_of_stop_signals();
+  std::chrono::steady_clock::time_point first;
+  for (int signal = 0; sigwait(&set, &signal) == 0;) {
+    const auto now = std::chrono::steady_clock::now();
+    if (received == 0) {
+      received = signal;
+      first = now;
+    } else if (now - first > kSameRequest) {
+      end_by(signal);
+    }
   }
 }
 
@@ -47,12 +60,11 @@ const char* name_of_signal(int signal) {
 }
 
 void catch_stop_signals() {
-  for (const int signal : kStopSignals) {
-    struct sigaction action {};
-    action.sa_handler = note_stop_signal;
-    action.sa_flags = SA_RESTART;
-    sigaction(signal, &action, nullptr);
-  }
+  // Some shells let their background jobs ignore SIGINT.
+  for (const int signal : kStopSignals) std::signal(signal, SIG_DFL);
+  const sigset_t set = set_of_stop_signals();
+  pthread_sigmask(SIG_BLOCK, &set, nullptr);  // of the threads to come too
+  std::thread(wait_for_signals).detach();
 }
 
 int received_stop_signal() { return received; }

@@ -9,7 +9,8 @@ namespace convoy {
 inline constexpr std::array<int, 3> kStopSignals = {SIGUSR1, SIGTERM, SIGINT};
 const char* name_of_signal(int signal);  // "SIGTERM"; of those above
 
-// From now on this process notes them. Call before MPI starts: a scheduler's signal may come at any time.
+// From now on this process notes them. Call before MPI starts, for a scheduler's signal may come at any time, and
+// before any other thread does.
 void catch_stop_signals();
 // The first that came, or 0.
 int received_stop_signal();
