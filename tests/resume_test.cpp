@@ -312,6 +312,19 @@ TEST_F(Resume, a_damaged_checkpoint_is_refused_in_a_line_and_the_one_before_it_u
   }
 }
 
+TEST_F(Resume, weights_that_are_no_numbers_are_never_saved) {
+  const fs::path folder = folder_.path() / "diverging";
+  const Settings settings = smooth() + kUneven + Settings{{"optimizer", "sgd"}, {"learning-rate", "1e9"}} +
+                            Settings{{"checkpoint-every", "1"}, {"log-every", "0"}, {"out", folder.string()}};
+  try {
+    run(settings);
+    FAIL() << "it did not diverge";
+  } catch (const Error& error) {
+    EXPECT_THAT(error.what(), HasSubstr("weights are not finite numbers after step 3, those of conv1.weight among"));
+  }
+  EXPECT_EQ(CheckpointFolder(folder).steps(), (std::vector<std::int64_t>{2, 1}));
+}
+
 TEST_F(Resume, another_runs_checkpoint_is_refused) {
   const Settings settings = smooth() + kUneven + kNesterov + Settings{{"checkpoint-every", "4"}};
   const fs::path first = run(settings), second = run(settings + Settings{{"seed", "1"}});

@@ -161,8 +161,22 @@ bool Trainer::is_checkpoint_due() const {
   return is_checkpoint_asked_ || parts_.checkpoints.is_due_after(results_.steps);
 }
 
+// One rank's NaN is in the mean too: all workers find the same.
+void Trainer::check_finite(const Weights& weights) {
+  const std::int64_t found = parts_.backend.first_not_finite(weights.data(), weights.layout().communicated_elements);
+  if (found < 0) return;
+  const auto at = static_cast<std::size_t>(found);
+  const auto first = std::ranges::find_if(weights.layout().parameters, [at](const Parameter& parameter) {
+    return parameter.offset <= at && at < parameter.offset + parameter.count;
+  });
+  parts_.checkpoints.finish();  // the one before, if it is still being written
+  fail("weights are not finite numbers after step {}, those of {} among them: {}; the checkpoint before stays",
+       results_.steps, first->name, kRemedy);
+}
+
 void Trainer::save_checkpoint(const Weights& averaged, std::optional<double> validation_accuracy, bool is_best) {
   const Stopwatch stopwatch;
+  check_finite(averaged);
   is_checkpoint_asked_ = false;
   ++results_.checkpoints;
   Manifest manifest = parts_.manifest;

@@ -59,6 +59,7 @@ class Trainer {
   void log_step(std::int64_t step, int epoch);
   LossSums collect();
   bool is_checkpoint_due() const;
+  void check_finite(const Weights& weights);
   void save_checkpoint(const Weights& averaged, std::optional<double> validation_accuracy, bool is_best);
   void checkpoint_after_epoch(const EpochMetrics& row, bool is_last);
   RankMetrics rank_row(int epoch, const LossSums& sums) const;
