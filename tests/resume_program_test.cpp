@@ -101,7 +101,7 @@ TEST_F(ResumeProgram, processes_of_mpirun_go_on_to_the_bit) {
 
 TEST_F(ResumeProgram, by_time_too) {
   const auto outcome =
-      shell("$CONVOY " + kLong + "--checkpoint-every 1s --out run 2>&1 &\njob=$!\n" +
+      shell("$CONVOY " + kLong + "--epochs 100000 --checkpoint-every 1s --out run 2>&1 &\njob=$!\n" +
             wait_for("ls run/checkpoints/step-* 2> /dev/null | grep -q .") + "kill -9 $job\nwait $job");
   ASSERT_EQ(outcome.code, 128 + 9);
   EXPECT_EQ(shell("$CONVOY train --resume auto --out run --epochs 1 2>&1").code, 0);
