@@ -1,5 +1,7 @@
+// labels: slow
+// needs: oneDNN
 // convoy export --onnx: onnxruntime, given the images as they are in the files, computes the logits that convoy eval
-// does. labels: slow
+// does.
 #include <fmt/format.h>
 #include <gtest/gtest.h>
 

@@ -1,3 +1,4 @@
+// needs: oneDNN
 // Pictures of one's own from training to prediction: the executable on a folder of them.
 #include <fmt/format.h>
 #include <gmock/gmock.h>

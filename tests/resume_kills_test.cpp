@@ -1,4 +1,5 @@
 // labels: slow
+// needs: oneDNN
 // The short version of tools/experiments/kills: a run that is killed at random moments ends as if it had not been.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>

@@ -1,5 +1,6 @@
 // Runs that are stopped by a signal, killed, or hindered, and go on: by processes, as a job script would do it.
 // labels: mpi
+// needs: oneDNN
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 

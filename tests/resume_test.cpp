@@ -1,3 +1,4 @@
+// needs: oneDNN
 // Runs that go on from a checkpoint: to the bit as if nothing had happened, whatever the ranks average and wherever
 // they were; with other numbers of ranks; and which options may change.
 #include "train/checkpoint/resume.hpp"

@@ -1,3 +1,4 @@
+// needs: oneDNN
 // What steps on a GPU keep beside what they compute: weights in the compute type, and what profilers are told of a
 // recorded step.
 #include <gmock/gmock.h>

@@ -25,8 +25,8 @@ bool is_ready(const std::future<T>& future) {
 
 }  // namespace
 
-Checkpoints::Checkpoints(Backend& backend, Communicator& communicator, fs::path run, const CheckpointOptions& options,
-                         std::function<void(std::string_view)> warn)
+Checkpoints::Checkpoints(Backend& backend, Communicator& communicator, const fs::path& run,
+                         const CheckpointOptions& options, std::function<void(std::string_view)> warn)
     : backend_(backend),
       communicator_(communicator),
       folder_(communicator.gather(run.empty() ? "" : fs::absolute(run).string()).front()),

@@ -41,8 +41,8 @@ class Checkpoints {
  public:
   // All workers call it. `run`: the first worker's; the others see the same folder. `warn` gets a line where a
   // checkpoint cannot be written.
-  Checkpoints(Backend& backend, Communicator& communicator, std::filesystem::path run, const CheckpointOptions& options,
-              std::function<void(std::string_view)> warn);
+  Checkpoints(Backend& backend, Communicator& communicator, const std::filesystem::path& run,
+              const CheckpointOptions& options, std::function<void(std::string_view)> warn);
 
   // On the first worker, once: the time between two has passed, and the one before is written.
   bool asks_by_time();
