@@ -18,7 +18,8 @@ std::byte* Snapshot::add(std::string_view name, TensorType type, std::size_t ele
 }
 
 void Snapshot::device(std::string_view name, float* data, std::size_t count) {
-  backend_.download(add(name, TensorType::f32, count), data, count * sizeof(float));
+  std::byte* to = add(name, TensorType::f32, count);
+  if (count > 0) backend_.download(to, data, count * sizeof(float));
 }
 
 void Snapshot::values(std::string_view name, std::vector<double>& values) {
