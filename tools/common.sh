@@ -18,6 +18,21 @@ die() { echo "$tool: $1" >&2; exit "${2:-1}"; }
 # Prints the comment that a script opens with, as its --help.
 help_of() { awk 'NR > 1 && !/^#/ { exit } NR > 1 { sub(/^# ?/, ""); print }' "$1"; }
 
+# wait_for PID: returns the exit status of a job of this shell, however many trapped signals end `wait` early.
+wait_for() {
+  local status last=none
+  while true; do
+    status=0
+    wait "$1" || status=$?
+    # Above 128 it ended by a signal, or a trapped one ended `wait`: waiting once more says which.
+    [ "$status" -gt 128 ] || break
+    if [ "$status" = "$last" ] && ! kill -0 "$1" 2> /dev/null; then break; fi
+    last=$status
+  done
+  if [ "$status" = 127 ] && [ "$last" != none ]; then status=$last; fi  # the shell had told it already
+  return "$status"
+}
+
 # Cores this process may use, within cgroup limits, and no more than one per 2 GB of available memory: what the
 # largest compilations need.
 job_count() {
