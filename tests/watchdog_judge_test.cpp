@@ -75,6 +75,16 @@ TEST_F(JudgeTest, of_several_that_stand_still_the_one_furthest_behind_is_to_blam
   EXPECT_EQ(pass(61)->rank, 1);
 }
 
+// Work for a device is handed out ahead: the host of a rank that is stopped may be a step further than those that wait
+// for it in what their devices do.
+TEST_F(JudgeTest, of_several_that_stand_still_one_whose_process_is_stopped_is_to_blame) {
+  hear(0, training(12, 48));
+  hear(1, training(12, 49));
+  hear(2, training(12, 48));
+  EXPECT_EQ(message_after(61, 1),
+            "rank 1 on node1 has not moved for 60 s: training, epoch 1, step 49, and its process is silent");
+}
+
 TEST_F(JudgeTest, ranks_equally_far_behind_are_all_named) {
   roll_.join(1, 2, "node1", 0);
   hear(0, waiting(9, 9));

@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <array>
+#include <iterator>
 #include <limits>
 #include <tuple>
 
@@ -113,6 +114,15 @@ Ranks lowest(const Ranks& ranks, Key key) {
   return result;
 }
 
+// Those whose processes are silent too, where there are any: the others stand still because of them, though they may
+// not say so, as a thread that waits for its device does not.
+Ranks silent_or_all(const Ranks& ranks, const Limits& limits, double now) {
+  Ranks silent;
+  std::copy_if(ranks.begin(), ranks.end(), std::back_inserter(silent),
+               [&](const WatchedRank* rank) { return is_quiet(*rank, limits, now); });
+  return silent.empty() ? ranks : silent;
+}
+
 // Somebody who waits for nobody stands still.
 std::optional<Verdict> judge_workers(const Ranks& active, const Limits& limits, double now) {
   // A waiting rank does not move, but its process speaks; one that is stopped does neither.
@@ -124,8 +134,9 @@ std::optional<Verdict> judge_workers(const Ranks& active, const Limits& limits, 
     const double limit = limit_of(*rank, limits);
     if (idle(*rank) >= limit - std::min(kSameTime, limit / 4)) candidates.push_back(rank);
   }
-  const Ranks blamed =
-      lowest(candidates, [](const WatchedRank& rank) { return std::tuple(rank.state.collective, rank.state.step); });
+  const Ranks blamed = lowest(silent_or_all(candidates, limits, now), [](const WatchedRank& rank) {
+    return std::tuple(rank.state.collective, rank.state.step);
+  });
   return stuck(active, blamed, limits, now);
 }
 
@@ -146,12 +157,9 @@ std::optional<Verdict> judge_waiters(std::span<const WatchedRank> ranks, const R
     if (!rank->state.is_waiting() || now - moved < limit) return std::nullopt;
   }
   if (active.empty()) return std::nullopt;
-  Ranks candidates;
-  std::copy_if(active.begin(), active.end(), std::back_inserter(candidates),
-               [&](const WatchedRank* rank) { return is_quiet(*rank, limits, now); });
-  if (candidates.empty()) candidates = active;
-  Verdict verdict =
-      stuck(active, lowest(candidates, [](const WatchedRank& rank) { return rank.state.collective; }), limits, now);
+  const Ranks blamed =
+      lowest(silent_or_all(active, limits, now), [](const WatchedRank& rank) { return rank.state.collective; });
+  Verdict verdict = stuck(active, blamed, limits, now);
   if (has_unknown) verdict.message += "; not every rank could be watched";
   return verdict;
 }
