@@ -9,6 +9,7 @@
 #include <filesystem>
 #include <fstream>
 #include <future>
+#include <nlohmann/json.hpp>
 #include <sstream>
 #include <string>
 #include <thread>
@@ -272,6 +273,27 @@ TEST_F(Mpi, more_ranks_than_images_in_a_batch_are_wrong_usage) {
   const auto job = launch(3, std::string(kTrain) + "--model smooth.json --batch 2 --out run");
   EXPECT_EQ(job.code, 2) << job.output;
   EXPECT_EQ(count_lines(job.output, "convoy: 3 ranks share batches of 2 images: use at most 2 ranks"), 1) << job.output;
+}
+
+TEST_F(Mpi, the_bench_of_averages_prints_one_line_of_json_or_of_text) {
+  const std::string bench = "bench --average --model seed --threads 1 --steps 3";
+  const auto as_json = launch(3, bench + " --json");
+  ASSERT_EQ(as_json.code, 0) << as_json.output;
+  const nlohmann::json json = nlohmann::json::parse(as_json.output.substr(as_json.output.find('{')));
+  EXPECT_EQ(json["network"], "seed");
+  EXPECT_EQ(json["workers"], 3);
+  EXPECT_EQ(json["hosts"], 1);
+  EXPECT_EQ(json["communicator"], "mpi");
+  const double bytes = json["average_bytes"], seconds = json["average_seconds"];
+  EXPECT_GT(bytes, 4 * 350'000);  // the parameters of `seed`, and what aligns them
+  EXPECT_LT(bytes, 4 * 360'000);
+  EXPECT_GT(json["seconds_of_smallest"], 0.0);
+  EXPECT_GT(json["bare_seconds"], 0.0);
+  EXPECT_NEAR(json["bus_bytes_per_second"].get<double>() * seconds / bytes, 4.0 / 3, 1e-9) << "2 (N - 1) / N";
+  const auto as_text = launch(2, bench);
+  ASSERT_EQ(as_text.code, 0) << as_text.output;
+  EXPECT_THAT(as_text.output, HasSubstr("seed, 2 workers by mpi: an average of 1.43 MB"));
+  EXPECT_THAT(as_text.output, HasSubstr("of one number"));
 }
 
 TEST_F(Mpi, commands_that_do_not_train_start_no_mpi) {

@@ -169,6 +169,7 @@ TEST_F(Ranks, the_summary_counts_ranks_and_collectives) {
   const nlohmann::json alone = summary_of(run(settings));
   EXPECT_EQ(alone["world_size"], 1);
   EXPECT_EQ(alone["collectives"], 0);
+  EXPECT_EQ(alone["average_bytes"], model_bytes);
 }
 
 }  // namespace

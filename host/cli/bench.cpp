@@ -86,7 +86,7 @@ int run(const BenchArguments& arguments) {
     config.optimizer.nesterov = true;
   }
   if (arguments.average) {
-    bench_average(std::move(config), arguments.steps);
+    bench_average(std::move(config), arguments.steps, arguments.json);
   } else if (arguments.layers) {
     print_layers(measure_layers(config, arguments.steps));
   } else {
@@ -111,7 +111,7 @@ Command add_bench(CLI::App& program, const CommandContext&) {
                 "averaging the weights over the workers, beside bare MPI_Allreduce; start it by tools/launch")
       ->excludes(step)
       ->excludes(layers);
-  app->add_flag("--json", arguments->json, "one line of JSON instead of text (whole step)");
+  app->add_flag("--json", arguments->json, "one line of JSON instead of text (whole step, average)");
   app->add_option("--steps", arguments->steps, "timed repetitions, after two that are not [10]")
       ->check(CLI::Range(1, 100000))
       ->type_name("N");

@@ -5,7 +5,9 @@
 
 #include <chrono>
 #include <cstdint>
+#include <nlohmann/json.hpp>
 #include <span>
+#include <string>
 #include <vector>
 
 #include "cli/workers.hpp"
@@ -51,9 +53,52 @@ Medians time_both(Backend& backend, Communicator& communicator, FloatRange range
   return {median(averaging), median(bare)};
 }
 
+struct Measured {
+  std::string network, kind;
+  int workers = 0, hosts = 0, repetitions = 0;
+  double bytes = 0;
+  Medians whole, smallest;  // an average of the weights; of one number
+
+  double bytes_per_second() const { return bytes / whole.ours; }
+  double bus_bytes_per_second() const { return bytes_per_second() * 2 * (workers - 1) / workers; }
+};
+
+void print_text(const Measured& measured) {
+  fmt::print(
+      "{}, {} workers by {}: an average of {:.2f} MB {:.3f} ms, {:.2f} GB/s, bus {:.2f} GB/s; of one number {:.0f} us",
+      measured.network, measured.workers, measured.kind, 1e-6 * measured.bytes, 1e3 * measured.whole.ours,
+      1e-9 * measured.bytes_per_second(), 1e-9 * measured.bus_bytes_per_second(), 1e6 * measured.smallest.ours);
+  if (measured.whole.bare > 0) {
+    fmt::print("; bare MPI_Allreduce {:.3f} ms, ratio {:.2f}", 1e3 * measured.whole.bare,
+               measured.whole.ours / measured.whole.bare);
+  }
+  fmt::print(" (medians of {})\n", measured.repetitions);
+}
+
+void print_json(const Measured& measured) {
+  nlohmann::ordered_json json = {{"network", measured.network},
+                                 {"workers", measured.workers},
+                                 {"hosts", measured.hosts},
+                                 {"communicator", measured.kind},
+                                 {"repetitions", measured.repetitions},
+                                 {"average_bytes", measured.bytes},
+                                 {"average_seconds", measured.whole.ours},
+                                 {"seconds_of_smallest", measured.smallest.ours},
+                                 {"bus_bytes_per_second", measured.bus_bytes_per_second()}};
+  if (measured.whole.bare > 0) json["bare_seconds"] = measured.whole.bare;
+  fmt::print("{}\n", json.dump());
+}
+
+// Each host is counted by the first of its workers.
+int count_hosts(Communicator& workers) {
+  std::int64_t hosts[] = {workers.split_by_host()->rank() == 0 ? 1 : 0};
+  workers.sum(std::span<std::int64_t>(hosts));
+  return static_cast<int>(hosts[0]);
+}
+
 }  // namespace
 
-void bench_average(RunConfig config, int repetitions) {
+void bench_average(RunConfig config, int repetitions, bool as_json) {
   const std::optional<Launch> launch = find_launch();
   if (!launch) fail_usage("bench --average needs several workers: tools/launch 2 bench --average");
   const JoinedWorkers workers = join_workers(launch);
@@ -66,16 +111,18 @@ void bench_average(RunConfig config, int repetitions) {
   const FloatRange range = weights.communicated();
   const Attachment attachment = communicator.attach(weights.arena(), Use::most);
 
-  const Medians medians = time_both(backend, communicator, range, repetitions);
+  const Measured measured = {
+      .network = model.network.name,
+      .kind = std::string(communicator.kind()),
+      .workers = communicator.size(),
+      .hosts = count_hosts(*workers.communicator),
+      .repetitions = repetitions,
+      .bytes = static_cast<double>(range.count * sizeof(float)),
+      .whole = time_both(backend, communicator, range, repetitions),
+      .smallest = time_both(backend, communicator, {range.data, 1}, repetitions),
+  };
   if (!workers.is_first()) return;
-  const double bytes = static_cast<double>(range.count * sizeof(float)), size = communicator.size();
-  fmt::print("{}, {} workers by {}: an average of {:.2f} MB {:.3f} ms, {:.2f} GB/s, bus {:.2f} GB/s",
-             model.network.name, communicator.size(), communicator.kind(), 1e-6 * bytes, 1e3 * medians.ours,
-             1e-9 * bytes / medians.ours, 1e-9 * bytes / medians.ours * 2 * (size - 1) / size);
-  if (medians.bare > 0) {
-    fmt::print("; bare MPI_Allreduce {:.3f} ms, ratio {:.2f}", 1e3 * medians.bare, medians.ours / medians.bare);
-  }
-  fmt::print(" (medians of {})\n", repetitions);
+  (as_json ? print_json : print_text)(measured);
 }
 
 }  // namespace convoy

@@ -5,7 +5,7 @@
 
 namespace convoy {
 
-// Prints on the first worker. Throws UsageError where there is only one.
-void bench_average(RunConfig config, int repetitions);
+// Prints on the first worker, as text or as a line of JSON. Throws UsageError where there is only one.
+void bench_average(RunConfig config, int repetitions, bool as_json);
 
 }  // namespace convoy

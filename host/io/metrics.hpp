@@ -83,6 +83,7 @@ struct RunFacts {
   std::string device;         // "cpu (AMD EPYC ..., 2 threads)"
   std::string precision;
   std::int64_t parameters = 0;
+  std::int64_t average_bytes = 0;  // that an average over the ranks takes in: weights and statistics
   int world_size = 1;
   std::map<std::string, std::string> versions;  // libraries of the device, e.g. {"onednn", "2.6.3"}
 };

@@ -100,6 +100,7 @@ void put_facts(Json& summary, const RunFacts& facts) {
   summary["recipe"] = facts.recipe;
   summary["model"] = facts.model;
   summary["parameters"] = facts.parameters;
+  summary["average_bytes"] = facts.average_bytes;
   summary["data"] = facts.data_name;
   summary["data_origin"] = facts.data_origin;
   summary["data_checksum"] = facts.data_checksum;

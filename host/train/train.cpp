@@ -75,6 +75,7 @@ RunFacts facts_of(const RunConfig& config, const Dataset& data, const Model& mod
   facts.device = describe(device);
   facts.precision = name(device.precision);
   facts.parameters = static_cast<std::int64_t>(model.layout.weight_count());
+  facts.average_bytes = static_cast<std::int64_t>(model.layout.communicated_elements * sizeof(float));
   facts.world_size = world_size;
   facts.versions = device.versions;
   return facts;
