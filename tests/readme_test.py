@@ -38,6 +38,7 @@ EXEMPT = {
     "tools/submit": "it needs a Slurm; tests/slurm submits every script",
     "cpack": "it needs what --pack makes",
     "tools/load_torch.py": "it needs PyTorch; load_torch_test runs it",
+    "tools/scaling_model --bench": "beside other work a bench may tell no link; scaling_model_test gives it figures",
     "build/convoy eval --weights theirs.safetensors": "it needs what load_torch.py makes",
 }
 LACK = cases.lack_of("matplotlib", "3.7") or cases.lack_of("tensorboard", "2.8")
@@ -46,6 +47,7 @@ NEEDS = (
     ("/usr/share/datasets/fashion-mnist", FASHION.is_dir(), f"{FASHION} (the package dataset-fashion-mnist) is not here"),
     ("data/cifar-10-batches-bin", CIFAR.is_dir(), "CONVOY_TEST_DATA names no folder with cifar-10-batches-bin"),
     ("tools/plot", LACK is None, LACK),
+    ("--picture efficiency.png", LACK is None, LACK),
     ("mpirun ", shutil.which("mpirun"), "no mpirun on the PATH"),
     ("--precision bf16", "avx512_bf16" in Path("/proc/cpuinfo").read_text(), "this processor has no AVX-512 BF16"),
 )
@@ -145,7 +147,8 @@ class Readme(unittest.TestCase):
 
     def check_promises(self, kept):
         """What the page says of a command, beyond that it runs."""
-        made = {"sheet.png": b"\x89PNG", "curves.png": b"\x89PNG", "eval.png": b"\x89PNG", "report.html": b"<!DOCTYPE html>"}
+        made = {"sheet.png": b"\x89PNG", "curves.png": b"\x89PNG", "eval.png": b"\x89PNG",
+                "efficiency.png": b"\x89PNG", "report.html": b"<!DOCTYPE html>"}
         for name, start in made.items():
             if any(f" {name}" in command for command in kept):
                 self.assertTrue((self.folder / name).read_bytes().startswith(start), name)
