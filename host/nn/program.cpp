@@ -220,7 +220,7 @@ void Program::forward() {
   for (std::size_t i = 0; i < nodes_.size(); ++i) {
     const Range range(backend_, network_.operations[i].name);
     naming(network_.operations[i].name, [&] { nodes_[i].operation->forward(nodes_[i].forward); });
-    on_progress_();
+    on_operation_(Pass::forward, static_cast<int>(i));
   }
 }
 
@@ -229,7 +229,7 @@ void Program::backward(const GradientReady& ready) {
     if (!network_.operations[i].backward) continue;
     const Range range(backend_, network_.operations[i].name);
     naming(network_.operations[i].name, [&] { backward(i, ready); });
-    on_progress_();
+    on_operation_(Pass::backward, static_cast<int>(i));
   }
   complete_gradients();
 }

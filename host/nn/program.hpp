@@ -28,6 +28,8 @@ struct ProgramMemory {
   const std::int32_t* order = nullptr;
 };
 
+enum class Pass : std::uint8_t { forward, backward };
+
 class Program {
  public:
   // `network` was lowered for `mode`. Throws Error naming the operation that the backend refuses.
@@ -48,13 +50,17 @@ class Program {
   void complete_gradients();
 
   // Called after each operation of either pass, once it is enqueued.
-  void on_progress(std::function<void()> call) { on_progress_ = std::move(call); }
+  using OperationDone = std::function<void(Pass pass, int operation)>;
+  void on_operation(OperationDone call) { on_operation_ = std::move(call); }
 
   int batch() const { return batch_; }
   const LoweredNetwork& network() const { return network_; }
   void* input() const { return tensor_data_[network_.input]; }
   const float* logits() const { return static_cast<const float*>(tensor_data_[network_.logits]); }
   void* logits_gradient() const { return gradient_data_[network_.logits]; }
+  // Where a tensor lies, and its gradient, while the operations that need them run; null: it has none.
+  const void* value(int tensor) const { return tensor_data_[static_cast<std::size_t>(tensor)]; }
+  const void* gradient(int tensor) const { return gradient_data_[static_cast<std::size_t>(tensor)]; }
 
   // For `bench --layers`: one planned operation and where its memory lies.
   struct Node {
@@ -96,7 +102,7 @@ class Program {
   const void* narrow_gradients_ = nullptr;
   float* gradients_ = nullptr;
   std::vector<ElementRange> unwidened_;  // gradients in the compute type alone, so far
-  std::function<void()> on_progress_ = [] {};
+  OperationDone on_operation_ = [](Pass, int) {};
 };
 
 }  // namespace convoy

@@ -76,7 +76,9 @@ void TrainStep::prepare(const std::vector<StepVariant>& variants) {
               {.mode = Mode::train, .frozen = frozen, .normalisation_group = config_.norm_group_size});
     prepared.program =
         std::make_unique<Program>(backend_, std::move(lowered), model_.layout, variant.batch, Mode::train);
-    prepared.program->on_progress(on_progress_);
+    prepared.program->on_operation([this, &prepared](Pass pass, int operation) {
+      told(pass == Pass::forward ? StepPart::forward : StepPart::backward, prepared, operation);
+    });
     prepared.optimizer = std::make_unique<Optimizer>(backend_, update_specs(model_.layout, config_, frozen));
     prepared.weight_copies = backend_.allocate(prepared.program->weight_copy_bytes(), "compute copies of the weights");
     plan_exchange(prepared);
@@ -157,7 +159,7 @@ void TrainStep::enqueue_input(Prepared& prepared) {
                           .view = {},
                           .output = prepared.program->input(),
                           .row = &control->row});
-  on_progress_();
+  told(StepPart::input, prepared);
 }
 
 void TrainStep::enqueue_loss(Prepared& prepared) {
@@ -173,6 +175,7 @@ void TrainStep::enqueue_loss(Prepared& prepared) {
                                   .gradient = program.logits_gradient(),
                                   .sums = &control->sums,
                                   .row = &control->row});
+  told(StepPart::loss, prepared);
 }
 
 void TrainStep::enqueue_gradients(Prepared& prepared) {
@@ -202,10 +205,15 @@ void TrainStep::enqueue_backward(Prepared& prepared) {
       exchange_->begin(buckets[begun]);
     }
   };
-  prepared.program->backward(std::ref(begin_completed));  // by reference: a copy would need memory in every step
-  begin_completed(0);                                     // where no operation takes part in the pass
+  if (observer_) {
+    prepared.program->backward();
+  } else {
+    prepared.program->backward(std::ref(begin_completed));  // by reference: a copy would need memory in every step
+  }
+  begin_completed(0);  // where the pass has not begun them
   const Range range(backend_, "all-reduce");
   exchange_->finish(buckets[last]);
+  told(StepPart::exchange, prepared);
 }
 
 void TrainStep::enqueue_update(Prepared& prepared) {
@@ -224,7 +232,12 @@ void TrainStep::enqueue_update(Prepared& prepared) {
                                .workspace = update_workspace_.data(),
                                .row = &control->row,
                                .narrow_weights = weights_.narrow()});
+  told(StepPart::update, prepared);
+}
+
+void TrainStep::told(StepPart part, Prepared& prepared, int operation) {
   on_progress_();
+  if (observer_) observer_(part, operation, *prepared.program);
 }
 
 TrainStep::Prepared& TrainStep::prepared_for(const StepVariant& variant) {
@@ -245,6 +258,10 @@ TrainStep::Prepared& TrainStep::prepared_for(const StepVariant& variant) {
 
 void TrainStep::replay(std::unique_ptr<Recording>& recording, const StepVariant& variant,
                        const std::function<void()>& calls) {
+  if (observer_) {
+    calls();
+    return;
+  }
   const bool is_full = variant.batch == prepared_.rbegin()->first.batch;
   if (!recording) recording = backend_.record(is_full ? StepKind::full : StepKind::last, calls);
   recording->replay();
@@ -272,6 +289,7 @@ void TrainStep::run_gradients(const StepVariant& variant) {
   if (!exchanges_outside()) return;
   const Range range(backend_, "all-reduce");
   exchange_->finish(prepared.buckets.back());
+  told(StepPart::exchange, prepared);
 }
 
 void TrainStep::run_update(const StepVariant& variant) {

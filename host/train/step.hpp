@@ -64,6 +64,11 @@ struct RecordedStep {
   std::vector<RecordedRange> ranges;
 };
 
+// A part of a step; an observer is told when it is enqueued. `operation`: of the program's network, in either pass;
+// else -1. `exchange` comes where gradients pass through one.
+enum class StepPart : std::uint8_t { input, forward, loss, backward, exchange, update };
+using StepObserver = std::function<void(StepPart part, int operation, Program& program)>;
+
 class TrainStep {
  public:
   // `weights` come with the moments that the configuration needs. All but the pixel scale outlives the step.
@@ -76,6 +81,10 @@ class TrainStep {
   // Called after each part of every step to come, for whoever watches the progress; before `prepare`. A device that
   // replays what was recorded calls only while it records.
   void on_progress(std::function<void()> call) { on_progress_ = std::move(call); }
+
+  // From now on steps make their calls, instead of replaying what was recorded, and the observer may look at each
+  // result: no exchange begins before the gradients of all operations are there. Null: as before.
+  void observe(StepObserver observer) { observer_ = std::move(observer); }
 
   // From now on gradients pass through `exchange`, which outlives the steps, on their way to the update.
   void exchange_gradients(GradientExchange& exchange, std::size_t least_bucket_bytes);
@@ -113,6 +122,7 @@ class TrainStep {
   void enqueue_gradients(Prepared& prepared);
   void enqueue_backward(Prepared& prepared);
   void enqueue_update(Prepared& prepared);
+  void told(StepPart part, Prepared& prepared, int operation = -1);
   void replay(std::unique_ptr<Recording>& recording, const StepVariant& variant, const std::function<void()>& calls);
 
   Backend& backend_;
@@ -127,6 +137,7 @@ class TrainStep {
   std::map<StepVariant, Prepared> prepared_;
   GradientExchange* exchange_ = nullptr;
   std::function<void()> on_progress_ = [] {};
+  StepObserver observer_;
   std::size_t least_bucket_bytes_ = 0;
   std::set<int> frozen_groups_;  // of the last step
 };
