@@ -1,5 +1,6 @@
 #include "train/checkpoint/snapshot.hpp"
 
+#include <algorithm>
 #include <cstring>
 #include <utility>
 
@@ -41,6 +42,23 @@ std::vector<TensorView> Snapshot::tensors() const {
                      {memory_.data() + entry.offset, entry.elements * bytes_per_element(entry.type)}});
   }
   return views;
+}
+
+std::span<const std::byte> SnapshotReader::find(std::string_view name) const {
+  const auto found = std::ranges::find(tensors_, name, &TensorView::name);
+  CONVOY_CHECK(found != tensors_.end(), "a copy of the state has no '{}'", name);
+  return found->bytes;
+}
+
+void SnapshotReader::device(std::string_view name, float* data, std::size_t count) {
+  if (count > 0) backend_.upload(data, find(name).data(), count * sizeof(float));
+}
+
+template <typename T>
+void SnapshotReader::read(std::string_view name, std::vector<T>& values) const {
+  const std::span<const std::byte> bytes = find(name);
+  values.resize(bytes.size() / sizeof(T));
+  if (!values.empty()) std::memcpy(values.data(), bytes.data(), bytes.size());
 }
 
 }  // namespace convoy

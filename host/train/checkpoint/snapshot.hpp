@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
 #include <span>
 #include <string>
 #include <string_view>
@@ -38,6 +39,24 @@ class Snapshot final : public StateVisitor {
   std::vector<Entry> entries_;
   std::vector<std::byte> memory_;  // never shrinks
   std::size_t used_ = 0;           // bytes of it
+};
+
+// Restores that part of the state from the copy.
+class SnapshotReader final : public StateVisitor {
+ public:
+  SnapshotReader(Backend& backend, const Snapshot& snapshot) : backend_(backend), tensors_(snapshot.tensors()) {}
+
+  void device(std::string_view name, float* data, std::size_t count) override;
+  void values(std::string_view name, std::vector<double>& values) override { read(name, values); }
+  void values(std::string_view name, std::vector<std::int64_t>& values) override { read(name, values); }
+
+ private:
+  std::span<const std::byte> find(std::string_view name) const;
+  template <typename T>
+  void read(std::string_view name, std::vector<T>& values) const;
+
+  Backend& backend_;
+  std::vector<TensorView> tensors_;
 };
 
 }  // namespace convoy
