@@ -69,6 +69,16 @@ class Reading(WithFolder):
         self.assertEqual([row["step"] for row in found.steps], [5, 10, 15, 20])
         self.assertEqual([row["learning_rate"] for row in found.epochs], [0.1, 7])
 
+    def test_rows_that_a_rollback_has_undone_give_way_and_those_before_it_stay(self):
+        run = make_run(self.folder / "a", (0.5, 0.6, 0.7))  # an epoch has the steps 5 and 10
+        lines = (run / "metrics.jsonl").read_text().splitlines()
+        rollback = {"kind": "rollback", "step": 20, "epoch": 2, "to_step": 10, "images_seen": 100, "reason": "a NaN"}
+        (run / "metrics.jsonl").write_text("\n".join(lines[:5] + [json.dumps(rollback)] + lines[6:]) + "\n")
+        found = self.read(run)[0]
+        self.assertEqual([row["step"] for row in found.steps], [5, 10, 25, 30])
+        self.assertEqual([row["step"] for row in found.epochs], [10, 30])
+        self.assertEqual(self.said, "")
+
     def test_a_run_without_a_summary_is_known_by_its_rows(self):
         run = make_run(self.folder / "a")
         (run / "summary.json").unlink()

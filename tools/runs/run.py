@@ -11,8 +11,9 @@ from pathlib import Path
 from runs.messages import fail, say
 
 SUMMARY, METRICS = "summary.json", "metrics.jsonl"
-STEP_FIELDS = ("step", "epoch", "images_seen", "loss")
-EPOCH_FIELDS = ("step", "epoch", "images_seen", "train_seconds", "train_loss")
+FIELDS = {"step": ("step", "epoch", "images_seen", "loss"),
+          "epoch": ("step", "epoch", "images_seen", "train_seconds", "train_loss"),
+          "rollback": ("step", "to_step")}
 
 
 def is_complete(summary):
@@ -41,13 +42,14 @@ def is_row(row):
     """Has what a row of its kind must have, as finite numbers."""
     if not isinstance(row, dict):
         return False
-    fields = {"step": STEP_FIELDS, "epoch": EPOCH_FIELDS}.get(row.get("kind"), ())
+    fields = FIELDS.get(row.get("kind"), ())
     return all(isinstance(row.get(field), (int, float)) and math.isfinite(row[field]) for field in fields)
 
 
 def read_rows(folder):
     """The rows of metrics.jsonl in the order of their steps. A line that is damaged, or that a running program has
-    half written, is left out; what a later row repeats or goes back behind gives way to it."""
+    half written, is left out; what a later row repeats or goes back behind gives way to it, and so does what a rollback
+    has undone."""
     path = folder / METRICS
     try:
         lines = path.read_bytes().split(b"\n")
@@ -64,7 +66,10 @@ def read_rows(folder):
             row = json.loads(line)
         except ValueError:
             row = None
-        if is_row(row):
+        if is_row(row) and row.get("kind") == "rollback":
+            while rows and rows[-1]["step"] > row["to_step"]:
+                rows.pop()
+        elif is_row(row):
             while rows and (rows[-1]["step"], rows[-1]["kind"] == "epoch") >= (row["step"], row["kind"] == "epoch"):
                 rows.pop()
             rows.append(row)
