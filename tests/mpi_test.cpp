@@ -20,6 +20,7 @@
 #include "support/run_files.hpp"
 #include "support/shell.hpp"
 #include "support/smooth_networks.hpp"
+#include "support/sparks.hpp"
 #include "support/temporary_folder.hpp"
 
 #ifndef CONVOY_TEST_EXECUTABLE
@@ -222,6 +223,26 @@ TEST_F(Mpi, the_first_worker_s_weights_are_where_all_start) {
   // The mean of two equal numbers is exact.
   EXPECT_EQ(test::weights_of(file("run")), test::weights_of(file("first")));
   EXPECT_NE(test::weights_of(file("run")), test::weights_of(file("second")));
+}
+
+TEST_F(Mpi, workers_find_together_where_numbers_stopped_being_finite_and_roll_back) {
+  std::string train =
+      "train --device cpu --threads 1 --evaluation-batch 7 --checkpoint-every 5 --log-every 4 --out run ";
+  const std::int32_t spark = test::sample_of_step(7, test::kSparkBatch - 1);  // the last rank's
+  for (const Setting& setting : test::write_sparks(folder_.path(), {spark})) {
+    train += "--" + setting.option + " " + setting.value + " ";
+  }
+  const auto stopped = launch(2, train);
+  EXPECT_NE(stopped.code, 0);
+  EXPECT_NE(stopped.code, kHung) << "the job hung";
+  const std::string reason = "it began in step 7, first at the output of conv1 on rank 1";
+  EXPECT_THAT(stopped.output, HasSubstr(reason));
+  EXPECT_EQ(test::summary_of(file("run"))["state"], "failed");
+  EXPECT_THAT(test::summary_of(file("run"))["reason"].get<std::string>(), HasSubstr(reason + "; a lower"));
+  const auto saved = launch(2, train + "--on-nan rollback");
+  ASSERT_EQ(saved.code, 0) << saved.output;
+  EXPECT_EQ(test::summary_of(file("run"))["rollbacks"], 1);
+  EXPECT_EQ(test::summary_of(file("run"))["skipped_steps"], 3);
 }
 
 TEST_F(Mpi, a_worker_that_throws_ends_the_job_with_its_message) {

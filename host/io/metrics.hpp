@@ -33,6 +33,14 @@ struct EpochMetrics {
   std::optional<double> weight_distance;  // of the ranks before the last average: see RunResults
 };
 
+// --on-nan rollback: the state of `to_step` came back at `step`; the steps between count as taken and train nothing.
+struct RollbackMetrics {
+  std::int64_t step = 0, to_step = 0;
+  int epoch = 0;
+  std::int64_t images_seen = 0;  // by the weights of to_step
+  std::string reason;            // what was not finite, and where that began
+};
+
 // What the collectives over arenas cost. A rank waits where it had nothing to compute until one was done.
 struct CommunicationResults {
   std::int64_t collectives = 0, bytes = 0;  // of the first rank
@@ -57,7 +65,9 @@ struct RunResults {
   double evaluation_seconds = 0;  // all evaluations
   double checkpoint_seconds = 0;  // of train_seconds, how long training stood still for checkpoints
   int checkpoints = 0;            // begun
-  double images_per_second = 0;   // of train_seconds
+  int rollbacks = 0;
+  std::int64_t skipped_steps = 0;  // of `steps`, those that rollbacks left without training
+  double images_per_second = 0;    // of train_seconds
   std::uint64_t peak_device_bytes = 0;
   CommunicationResults communication;
   // ||w_r - mean|| / ||mean||, root mean square over the ranks r, before the last average of weights.

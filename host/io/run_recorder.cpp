@@ -1,6 +1,8 @@
 // Field names and their order in metrics.jsonl and summary.json: this file alone.
 #include "io/run_recorder.hpp"
 
+#include <fmt/format.h>
+
 #include <exception>
 #include <nlohmann/json.hpp>
 #include <utility>
@@ -54,6 +56,16 @@ Json to_json(const EpochMetrics& row, double elapsed) {
   return json;
 }
 
+Json to_json(const RollbackMetrics& row, double elapsed) {
+  return {{"kind", "rollback"},
+          {"step", row.step},
+          {"epoch", row.epoch},
+          {"to_step", row.to_step},
+          {"images_seen", row.images_seen},
+          {"elapsed_seconds", elapsed},
+          {"reason", row.reason}};
+}
+
 void put_results(Json& summary, const RunResults& results) {
   put(summary, "test_accuracy", results.test_accuracy);
   put(summary, "test_accuracy_plain", results.test_accuracy_plain);
@@ -65,6 +77,10 @@ void put_results(Json& summary, const RunResults& results) {
   summary["steps"] = results.steps;
   summary["epochs"] = results.epochs;
   summary["images_seen"] = results.images_seen;
+  if (results.rollbacks > 0) {
+    summary["rollbacks"] = results.rollbacks;
+    summary["skipped_steps"] = results.skipped_steps;
+  }
 }
 
 void put_times(Json& summary, const RunResults& results, double seconds) {
@@ -162,6 +178,15 @@ void RunRecorder::epoch(const EpochMetrics& row) {
   if (!folder_) return;
   folder_->append_line("metrics.jsonl", dump(to_json(row, seconds())));
   progress_.epoch(row);
+}
+
+void RunRecorder::rollback(const RollbackMetrics& row, const RunResults& results) {
+  results_.rollbacks = results.rollbacks;
+  results_.skipped_steps = results.skipped_steps;
+  if (!folder_) return;
+  folder_->append_line("metrics.jsonl", dump(to_json(row, seconds())));
+  progress_.line(fmt::format("rolled back: {}; the weights are those of step {} again, steps {} to {} are skipped",
+                             row.reason, row.to_step, row.to_step + 1, row.step));
 }
 
 void RunRecorder::finish(const RunResults& results) { end("done", "", results); }

@@ -28,13 +28,14 @@ class RunRecorder {
   // Before start: times go on, and so do the counts until the first row.
   void go_on_after(const EarlierWork& earlier);
 
-  void note(std::string_view line);        // a line for the user; also the run's first lines
-  void tick(std::int64_t images_seen);     // after every step; redraws the bar at most ten times a second
-  void step(const StepMetrics& row);       // a row of metrics.jsonl; flushed
-  void epoch(const EpochMetrics& row);     // a row and a line
-  void finish(const RunResults& results);  // state done, and the final table
-  void stop(const RunResults& results, const std::string& reason);  // state stopped (--steps, a signal)
-  void fail(const std::string& reason) noexcept;                    // state failed; never throws
+  void note(std::string_view line);     // a line for the user; also the run's first lines
+  void tick(std::int64_t images_seen);  // after every step; redraws the bar at most ten times a second
+  void step(const StepMetrics& row);    // a row of metrics.jsonl; flushed
+  void epoch(const EpochMetrics& row);  // a row and a line
+  void rollback(const RollbackMetrics& row, const RunResults& results);  // a row and a line; its counts so far
+  void finish(const RunResults& results);                                // state done, and the final table
+  void stop(const RunResults& results, const std::string& reason);       // state stopped (--steps, a signal)
+  void fail(const std::string& reason) noexcept;                         // state failed; never throws
 
   const RunFolder* folder() const { return folder_ ? &*folder_ : nullptr; }
   const ProcessClock& clock() const { return clock_; }

@@ -127,6 +127,14 @@ int ParamLayout::of_layer(int layer, ParameterKind kind) const {
   return found == parameters.end() ? -1 : static_cast<int>(found - parameters.begin());
 }
 
+const Parameter& ParamLayout::at(std::size_t element) const {
+  const auto found = std::ranges::find_if(parameters, [element](const Parameter& parameter) {
+    return parameter.offset <= element && element < parameter.offset + parameter.count;
+  });
+  CONVOY_CHECK(found != parameters.end(), "element {} of the parameters is padding", element);
+  return *found;
+}
+
 std::size_t ParamLayout::trainable_count() const {
   std::size_t sum = 0;
   for (const Parameter& parameter : parameters) sum += parameter.trainable() ? parameter.count : 0;

@@ -43,10 +43,11 @@ struct ParamLayout {
   std::size_t communicated_elements = 0;  // with padding; trainable and statistics
   std::size_t total_elements = 0;         // with padding; the whole buffer
 
-  int find(std::string_view name) const;         // index of the parameter; -1: none
-  int find_group(std::string_view name) const;   // index of the group; -1: none
-  int of_layer(int layer, ParameterKind) const;  // index of the parameter; -1: none
-  std::size_t trainable_count() const;           // elements without padding
+  int find(std::string_view name) const;           // index of the parameter; -1: none
+  int find_group(std::string_view name) const;     // index of the group; -1: none
+  int of_layer(int layer, ParameterKind) const;    // index of the parameter; -1: none
+  const Parameter& at(std::size_t element) const;  // that this element of the buffer is of
+  std::size_t trainable_count() const;             // elements without padding
   std::size_t weight_count() const;  // trainable and frozen without padding (what PyTorch's parameters() has)
 };
 

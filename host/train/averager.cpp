@@ -6,7 +6,7 @@
 #include <span>
 #include <utility>
 
-#include "convoy/error.hpp"
+#include "train/not_finite.hpp"
 
 namespace convoy {
 namespace {
@@ -188,11 +188,9 @@ double Averager::mean_square_of_weights() {
   world_.workers->sum(std::span<double>(squares_));
   double sum = 0;
   for (std::size_t rank = 0; rank < squares_.size(); ++rank) {
-    CONVOY_CHECK(
-        std::isfinite(squares_[rank]),
-        "rank {} has weights that are not finite numbers: a lower --learning-rate, or --clip-norm 1, helps most "
-        "often",
-        rank);
+    if (!std::isfinite(squares_[rank])) {
+      throw NotFinite(fmt::format("rank {} has weights that are not finite numbers", rank));
+    }
     sum += squares_[rank];
   }
   return sum / static_cast<double>(squares_.size());
@@ -311,7 +309,12 @@ void Averager::visit_late_average(TrainingState& state) {
   bool is_under_way = late_ && late_->is_under_way;
   state.shared->value("late.is_under_way", is_under_way);
   // The mean over other ranks is what it would have brought them to.
-  if (!is_under_way || state.has_other_ranks) return;
+  is_under_way = is_under_way && !state.has_other_ranks;
+  if (late_ && late_->is_under_way && !is_under_way) {  // gone back to before it began
+    late_->join(*world_.workers);
+    late_->is_under_way = false;
+  }
+  if (!is_under_way) return;
   CONVOY_CHECK(late_ != nullptr, "an average under way, but no --average-delay");
   if (late_->is_under_way) late_->join(*world_.workers);
   late_->is_under_way = late_->is_joined = true;

@@ -11,6 +11,7 @@
 #include "io/atomic_file.hpp"
 #include "io/did_you_mean.hpp"
 #include "io/embedded.hpp"
+#include "train/checkpoint/checkpoint_interval.hpp"
 #include "train/run_options.hpp"
 
 namespace convoy {
@@ -129,6 +130,9 @@ void check_config(const RunConfig& config) {
   }
   if (Sharding::parse(config.shard).needs_samples_per_rank() && config.samples_per_rank == 0) {
     fail_usage("--shard {} needs --samples-per-rank N: how many samples each rank has", config.shard);
+  }
+  if (config.on_nan == OnNan::rollback && !CheckpointInterval::parse(config.checkpoint_every).is_set()) {
+    fail_usage("--on-nan rollback needs checkpoints to go back to: give --checkpoint-every too, 500 or 5m for example");
   }
   constexpr std::size_t kMostGroups = kMaxGroups;
   if (config.groups.size() > kMostGroups) {

@@ -26,6 +26,7 @@ enum class OuterKind : std::uint8_t { average, slowmo, nesterov };
 enum class MomentsRule : std::uint8_t { local, average, reset };
 enum class WeightStart : std::uint8_t { common, own };
 enum class LabelKind : std::uint8_t { fine, coarse };
+enum class OnNan : std::uint8_t { stop, rollback };
 enum class DataMode : std::uint8_t { automatic, resident, staged };  // how images reach the device: see DeviceSet
 
 // Everything that may differ between parameter groups.
@@ -127,6 +128,7 @@ struct RunConfig {
   std::string resume;                          // auto, a checkpoint, or a run; empty: start afresh
   std::string checkpoint_every = "0";          // see CheckpointInterval
   int keep_checkpoints = 2;
+  OnNan on_nan = OnNan::stop;   // where loss or weights are no finite numbers any more
   int evaluate_every = 1;       // epochs; 0: at the end only
   int evaluation_batch = 1000;  // images
   int log_every = 100;          // steps between rows of metrics.jsonl; 0: none

@@ -49,6 +49,10 @@ struct Words<DataMode> {
   static constexpr std::string_view all = "auto|resident|staged";
 };
 template <>
+struct Words<OnNan> {
+  static constexpr std::string_view all = "stop|rollback";
+};
+template <>
 struct Words<OuterKind> {
   static constexpr std::string_view all = "average|slowmo|nesterov";
 };
@@ -303,6 +307,7 @@ constexpr RunOption kRunOptions[] = {
   {"log-every", output, integer, "K", "steps between rows of metrics.jsonl; 0: epochs only", kMayChange, RUN(&RunConfig::log_every), 0, kMost},
   {"log-ranks", output, boolean, "", "also ranks/N.jsonl: each rank's own loss, pace and waits, in rows as of metrics.jsonl", kMayChange, RUN(&RunConfig::log_ranks)},
   {"keep-checkpoints", output, integer, "K", "how many of the last checkpoints stay, beside the best by --validation", kMayChange, RUN(&RunConfig::keep_checkpoints), 1, kMost},
+  {"on-nan", output, word, Words<OnNan>::all, "where loss or weights are not finite: stop; or go back to the last checkpoint and skip the steps since", kMayChange, RUN(&RunConfig::on_nan)},
 
   {"deterministic", advanced, boolean, "", "GPU: only algorithms that repeat to the bit", kMayChange, RUN(&RunConfig::deterministic)},
   {"autotune", advanced, boolean, "", "GPU: measure cuDNN's plans and keep the fastest in $CONVOY_CACHE or ~/.cache/convoy", kMayChange, RUN(&RunConfig::autotune)},

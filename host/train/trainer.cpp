@@ -9,12 +9,14 @@
 #include <string_view>
 #include <utility>
 
-#include "convoy/error.hpp"
+#include "train/checkpoint/resume.hpp"
+#include "train/nan_search.hpp"
 
 namespace convoy {
 namespace {
 
 constexpr std::string_view kRemedy = "a lower --learning-rate, or --clip-norm 1, helps most often";
+constexpr int kMostRollbacks = 3;  // without a checkpoint in between: what they do not help needs other settings
 
 class Stopwatch {
  public:
@@ -55,9 +57,28 @@ bool Trainer::goes_on() {
 }
 
 RunResults Trainer::run() {
-  const std::int64_t last_step = plan().last_step();
   results_.startup_seconds = parts_.recorder.clock().seconds();
   rank_sums_.resize(parts_.ranks.size());
+  for (bool is_done = false; !is_done;) {
+    try {
+      train_to_end();
+      is_done = true;
+    } catch (const NotFinite& noticed) {
+      recover(noticed);
+    }
+  }
+  const bool is_safe = parts_.checkpoints.finish();
+  CONVOY_CHECK(is_safe || results_.stop_signal == 0, "stopped, but without a checkpoint of step {}", results_.steps);
+  results_.images_per_second = per_second(static_cast<double>(results_.images_seen), results_.train_seconds);
+  results_.peak_device_bytes = parts_.backend.peak_allocated_bytes();
+  results_.weight_distance = parts_.averager.distance();
+  results_.communication = communication();
+  return results_;
+}
+
+// From where the run is.
+void Trainer::train_to_end() {
+  const std::int64_t last_step = plan().last_step();
   // Restored where an epoch was taken but not evaluated, its steps are taken already.
   const auto has_open_epoch = [&] { return results_.steps > epochs_done_ * plan().steps_per_epoch(); };
   for (int epoch = epochs_done_; results_.steps < last_step || has_open_epoch(); ++epoch) {
@@ -68,7 +89,8 @@ RunResults Trainer::run() {
     const bool is_whole = results_.steps % plan().steps_per_epoch() == 0;
     const bool is_last = results_.steps >= last_step;
     if (is_whole) results_.epochs = epoch + 1;
-    results_.train_loss = mean_loss(epoch_sums_);
+    const bool has_trained = epoch_sums_.samples > 0;  // else a rollback has skipped all of it: no row
+    if (has_trained) results_.train_loss = mean_loss(epoch_sums_);
     EpochMetrics row;
     row.epoch = epoch + 1;
     row.step = results_.steps;
@@ -77,13 +99,13 @@ RunResults Trainer::run() {
     row.train_seconds = results_.train_seconds;
     row.images_per_second =
         per_second(static_cast<double>(results_.images_seen - images_before), results_.train_seconds - seconds_before);
-    row.train_loss = *results_.train_loss;
+    row.train_loss = mean_loss(epoch_sums_);
     row.train_accuracy =
         static_cast<double>(epoch_sums_.correct) / static_cast<double>(std::max<std::int64_t>(epoch_sums_.samples, 1));
     row.weight_distance = parts_.averager.distance();
-    if (!evaluate_epoch(row, is_last)) break;
-    parts_.recorder.epoch(row);
-    for (std::size_t r = 0; r < parts_.rank_logs.size(); ++r) {
+    if ((has_trained || is_last) && !evaluate_epoch(row, is_last)) break;
+    if (has_trained) parts_.recorder.epoch(row);
+    for (std::size_t r = 0; has_trained && r < parts_.rank_logs.size(); ++r) {
       parts_.rank_logs[r].epoch(rank_row(row.epoch, std::exchange(rank_sums_[r].epoch, {})));
     }
     if (is_whole) {
@@ -99,13 +121,6 @@ RunResults Trainer::run() {
     prepare_evaluation(epochs_done_ - 1);
   }
   if (results_.stop_signal != 0) save_checkpoint(parts_.averager.averaged(), std::nullopt, false);
-  const bool is_safe = parts_.checkpoints.finish();
-  CONVOY_CHECK(is_safe || results_.stop_signal == 0, "stopped, but without a checkpoint of step {}", results_.steps);
-  results_.images_per_second = per_second(static_cast<double>(results_.images_seen), results_.train_seconds);
-  results_.peak_device_bytes = parts_.backend.peak_allocated_bytes();
-  results_.weight_distance = parts_.averager.distance();
-  results_.communication = communication();
-  return results_;
 }
 
 // Waits of all ranks: each fills its own place.
@@ -128,21 +143,18 @@ CommunicationResults Trainer::communication() {
 bool Trainer::train_epoch(int epoch, std::int64_t last_step) {
   Stopwatch stopwatch;
   const double seconds_before = results_.train_seconds;
-  parts_.training.set_order(parts_.shards.order(epoch));
-  const std::int64_t begin = epoch * plan().steps_per_epoch();
-  for (const auto& rank : parts_.ranks) rank->step.set_rows(rank->plan.rows(epoch), results_.steps - begin);
-  const std::int64_t end = std::min(last_step, begin + plan().steps_per_epoch());
-  announce_batches(results_.steps, end);
+  const std::int64_t end = std::min(last_step, (epoch + 1) * plan().steps_per_epoch());
+  aim(epoch, results_.steps, end);
   parts_.rank_progress.enter(Phase::training);
   for (std::int64_t step = results_.steps; step < end; ++step) {
     parts_.rank_progress.at_step(epoch + 1, step + 1);
+    results_.steps = step + 1;
     std::function<void()> before_average;
     if (step + 1 == last_step) before_average = [&] { stopwatch.leave_out(evaluate_local()); };
     parts_.profile.before(step);
     parts_.averager.step(step, before_average);
     parts_.profile.after(step);
     results_.images_seen += plan().global_images(step);
-    results_.steps = step + 1;
     results_.train_seconds = seconds_before + stopwatch.seconds();
     parts_.recorder.tick(results_.images_seen);
     const int every = parts_.config.log_every;
@@ -165,19 +177,97 @@ bool Trainer::is_checkpoint_due() const {
 void Trainer::check_finite(const Weights& weights) {
   const std::int64_t found = parts_.backend.first_not_finite(weights.data(), weights.layout().communicated_elements);
   if (found < 0) return;
-  const auto at = static_cast<std::size_t>(found);
-  const auto first = std::ranges::find_if(weights.layout().parameters, [at](const Parameter& parameter) {
-    return parameter.offset <= at && at < parameter.offset + parameter.count;
-  });
-  parts_.checkpoints.finish();  // the one before, if it is still being written
-  fail("weights are not finite numbers after step {}, those of {} among them: {}; the checkpoint before stays",
-       results_.steps, first->name, kRemedy);
+  throw NotFinite(fmt::format("weights are not finite numbers after step {}, those of {} among them", results_.steps,
+                              weights.layout().at(static_cast<std::size_t>(found)).name));
+}
+
+// --on-nan: says where it began, and stops, or goes on from the last checkpoint without the steps since.
+void Trainer::recover(const NotFinite& noticed) {
+  parts_.checkpoints.finish();
+  const std::int64_t step = results_.steps;
+  const int epochs_done = epochs_done_;
+  RunConfig here;
+  here.resume = kResumeAuto;
+  here.out = parts_.checkpoints.run().string();
+  const std::optional<LoadedCheckpoint> last = load_checkpoint(
+      here, parts_.communicator, world(), [this](std::string_view line) { parts_.recorder.note(line); });
+  const std::string began = origin(last ? &*last : nullptr, noticed);
+  const std::string reason = fmt::format("{}{}{}", noticed.what(), began.empty() ? "" : ": ", began);
+  const bool can_go_back = last && last->manifest().step < step;
+  if (parts_.config.on_nan == OnNan::stop) {
+    fail("{}; {}{}", reason, kRemedy, last ? "; the checkpoint before stays" : "");
+  }
+  if (!can_go_back) fail("{}; there is no checkpoint before it to go back to; {}", reason, kRemedy);
+  if (rollbacks_in_a_row_ == kMostRollbacks) {
+    fail("{}; {} rollbacks to the checkpoint of step {} have not helped: {}", reason, kMostRollbacks,
+         last->manifest().step, kRemedy);
+  }
+  restore(*last);
+  const std::int64_t back_at = results_.steps;
+  skip_to(step, epochs_done);
+  parts_.recorder.rollback({.step = step,
+                            .to_step = back_at,
+                            .epoch = static_cast<int>((step - 1) / plan().steps_per_epoch()) + 1,
+                            .images_seen = results_.images_seen,
+                            .reason = reason},
+                           results_);
+}
+
+// Where it began, from that checkpoint on; in words that follow a colon, or empty.
+std::string Trainer::origin(const LoadedCheckpoint* last, const NotFinite& noticed) {
+  if (results_.stop_signal != 0) return "";  // whoever stops the run does not wait for long
+  parts_.rank_progress.enter(Phase::training);
+  NanSearch search({.backend = parts_.backend,
+                    .communicator = parts_.communicator,
+                    .ranks = parts_.ranks,
+                    .averager = parts_.averager,
+                    .aim =
+                        [this](std::int64_t step) {
+                          const std::int64_t epoch = step / plan().steps_per_epoch();
+                          aim(static_cast<int>(epoch), step, (epoch + 1) * plan().steps_per_epoch());
+                        },
+                    .visit = [this](TrainingState& state) { visit_state(state); },
+                    .goes_on = [this] { return goes_on(); }});
+  const std::int64_t noticed_at = results_.steps;
+  if (last == nullptr) return search.now(noticed_at - 1);
+  std::vector<std::int64_t> steps;
+  for (std::int64_t step = last->manifest().step; step < noticed_at; ++step) {
+    const bool was_skipped =
+        std::ranges::any_of(skipped_, [step](const auto& range) { return range.first <= step && step < range.second; });
+    if (!was_skipped) steps.push_back(step);
+  }
+  if (steps.empty()) return "";
+  parts_.recorder.note(fmt::format("{}: looking for where it began, from the checkpoint of step {} on", noticed.what(),
+                                   last->manifest().step));
+  restore(*last);
+  return search.since(steps, finite_until_ - 1);  // the update of the last of these is not known
+}
+
+void Trainer::restore(const LoadedCheckpoint& checkpoint) {
+  checkpoint.restore(parts_.backend, world(), [this](TrainingState& state) { visit_state(state); });
+}
+
+// After a rollback: the steps up to this one count as taken, so that schedule and batches of those to come stay.
+void Trainer::skip_to(std::int64_t step, int epochs_done) {
+  skipped_.emplace_back(results_.steps, step);
+  results_.skipped_steps += step - results_.steps;
+  results_.rollbacks += ++rollbacks_in_a_row_;  // the checkpoint knows of none of them
+  results_.steps = finite_until_ = step;
+  evaluated_ = nullptr;
+  if (epochs_done == epochs_done_) return;
+  epochs_done_ = results_.epochs = epochs_done;  // their rows are written
+  epoch_sums_ = {};
+  for (std::size_t r = 0; r < rank_sums_.size(); ++r) {
+    rank_sums_[r].epoch = {};
+    parts_.ranks[r]->step.take_sums();
+  }
 }
 
 void Trainer::save_checkpoint(const Weights& averaged, std::optional<double> validation_accuracy, bool is_best) {
   const Stopwatch stopwatch;
   check_finite(averaged);
   is_checkpoint_asked_ = false;
+  rollbacks_in_a_row_ = 0;
   ++results_.checkpoints;
   Manifest manifest = parts_.manifest;
   manifest.step = results_.steps;
@@ -232,10 +322,16 @@ void Trainer::visit_state(TrainingState& state) {
   shared.value("results.evaluation_seconds", results_.evaluation_seconds);
   shared.value("results.checkpoint_seconds", results_.checkpoint_seconds);
   shared.value("results.checkpoints", results_.checkpoints);
+  shared.value("results.rollbacks", results_.rollbacks);
+  shared.value("results.skipped_steps", results_.skipped_steps);
 }
 
-// Of the steps from `first` to before `end`.
-void Trainer::announce_batches(std::int64_t first, std::int64_t end) {
+// Ranks and data: at the steps from `first` to before `end` of this epoch.
+void Trainer::aim(int epoch, std::int64_t first, std::int64_t end) {
+  parts_.training.set_order(parts_.shards.order(epoch));
+  for (const auto& rank : parts_.ranks) {
+    rank->step.set_rows(rank->plan.rows(epoch), first - epoch * plan().steps_per_epoch());
+  }
   std::vector<Share> batches;
   for (std::int64_t step = first; step < end; ++step) parts_.averager.append_batches(step, batches);
   parts_.training.begin(batches);
@@ -255,8 +351,11 @@ LossSums Trainer::collect() {
   parts_.communicator.sum(std::span<std::int64_t>(counts));
   parts_.communicator.sum(std::span<double>(losses));
   sums = {losses[0], counts[0], counts[1], counts[2]};
-  CONVOY_CHECK(sums.not_finite == 0, "the loss is not a finite number ({} of {} samples up to step {}): {}",
-               sums.not_finite, sums.samples, results_.steps, kRemedy);
+  if (sums.not_finite > 0) {
+    throw NotFinite(fmt::format("the loss is not a finite number ({} of {} samples up to step {})", sums.not_finite,
+                                sums.samples, results_.steps));
+  }
+  finite_until_ = results_.steps;
   add(epoch_sums_, sums);
   add(log_sums_, sums);
   return sums;
@@ -297,8 +396,9 @@ std::optional<Evaluation> Trainer::timed_evaluation(const Weights& weights, Devi
   const Stopwatch stopwatch;
   const std::optional<Evaluation> evaluation = parts_.evaluator.evaluate(weights, set);
   results_.evaluation_seconds += stopwatch.seconds();
-  CONVOY_CHECK(!evaluation || std::isfinite(evaluation->loss),
-               "the loss of the evaluation is not a finite number after step {}: {}", results_.steps, kRemedy);
+  if (evaluation && !std::isfinite(evaluation->loss)) {
+    throw NotFinite(fmt::format("the loss of the evaluation is not a finite number after step {}", results_.steps));
+  }
   return evaluation;
 }
 

@@ -1,6 +1,11 @@
 // The loop over epochs and steps of one worker: replay, count, log, evaluate. It knows no device and no file format.
 #pragma once
 
+#include <cstdint>
+#include <string>
+#include <utility>
+#include <vector>
+
 #include "convoy/backend.hpp"
 #include "convoy/communicator.hpp"
 #include "data/shards.hpp"
@@ -9,8 +14,10 @@
 #include "train/accord.hpp"
 #include "train/averager.hpp"
 #include "train/checkpoint/checkpoints.hpp"
+#include "train/checkpoint/loaded_checkpoint.hpp"
 #include "train/evaluator.hpp"
 #include "train/local_rank.hpp"
+#include "train/not_finite.hpp"
 #include "train/recalibration.hpp"
 #include "train/run_config.hpp"
 #include "train/step_profile.hpp"
@@ -53,8 +60,13 @@ class Trainer {
 
  private:
   bool goes_on();
+  void train_to_end();
+  void recover(const NotFinite& noticed);
+  std::string origin(const LoadedCheckpoint* last, const NotFinite& noticed);
+  void skip_to(std::int64_t step, int epochs_done);
+  void restore(const LoadedCheckpoint& checkpoint);
+  void aim(int epoch, std::int64_t first, std::int64_t end);
   bool train_epoch(int epoch, std::int64_t last_step);
-  void announce_batches(std::int64_t first, std::int64_t end);
   bool evaluate_epoch(EpochMetrics& row, bool is_last);
   void log_step(std::int64_t step, int epoch);
   LossSums collect();
@@ -67,6 +79,7 @@ class Trainer {
   double evaluate_local();
   bool prepare_evaluation(int epoch);
   std::optional<Evaluation> timed_evaluation(const Weights& weights, DeviceSet& set);
+  World world() const { return {parts_.communicator.size(), static_cast<int>(parts_.ranks.size())}; }
   const StepPlan& plan() const { return parts_.ranks.front()->plan; }  // what it says of the whole world
 
   TrainerParts parts_;
@@ -84,6 +97,9 @@ class Trainer {
   int epochs_done_ = 0;          // whole ones, whose row is written
   std::optional<double> best_validation_accuracy_;
   bool is_checkpoint_asked_ = false;
+  std::int64_t finite_until_ = 0;                               // losses of the steps up to there are known
+  std::vector<std::pair<std::int64_t, std::int64_t>> skipped_;  // steps from the first to before the second
+  int rollbacks_in_a_row_ = 0;                                  // without a checkpoint in between
 };
 
 }  // namespace convoy

@@ -29,7 +29,8 @@ Checkpoints::Checkpoints(Backend& backend, Communicator& communicator, const fs:
                          const CheckpointOptions& options, std::function<void(std::string_view)> warn)
     : backend_(backend),
       communicator_(communicator),
-      folder_(communicator.gather(run.empty() ? "" : fs::absolute(run).string()).front()),
+      run_(communicator.gather(run.empty() ? "" : fs::absolute(run).string()).front()),
+      folder_(run_),
       options_(options),
       warn_(std::move(warn)),
       shared_(backend) {
