@@ -48,7 +48,7 @@ __device__ float total_of(const float* partial, int lines, int width, int channe
 
 // Each block sums one part of kCount * columns channels into sums [parts, channels].
 template <typename T, int kCount>
-__global__ void __launch_bounds__(kThreads)
+__global__ void __launch_bounds__(kThreads, 2)
     bias_gradient_kernel(const BiasGradientArgs args, int columns, int lines, std::int64_t part_rows, int helpers) {
   struct alignas(sizeof(T) * kCount) Access {
     T values[kCount];

@@ -177,24 +177,25 @@ __global__ void __launch_bounds__(kThreads, 2) backward_apply_kernel(const Epilo
     factors.get(4, offset);
   }
   const bool pools = shape.pool > 1 && input_gradient != nullptr;
-  const std::int64_t stride = std::int64_t{cover.lines} * shape.channels;
   const int valid_end = min(rows.end, group.valid_end);
+  const auto element = [&](int of_row) { return std::int64_t{of_row} * shape.channels + place.channel; };
   int row = rows.first + place.line;
-  std::int64_t at = std::int64_t{row} * shape.channels + place.channel;
-  for (; row < valid_end; row += kAhead * cover.lines, at += kAhead * stride) {
+  for (; row < valid_end; row += kAhead * cover.lines) {
     Access<T, kCount> gradients[kAhead], x[kAhead], source[kAhead];
     Places<unsigned char, kCount> places[kAhead];
 #pragma unroll
     for (int i = 0; i < kAhead; ++i) {
-      if (row + i * cover.lines >= valid_end) continue;
-      gradients[i] = read<T, kCount>(output_gradient, at + i * stride);
-      if (is_normalised) x[i] = read<T, kCount>(input, at + i * stride);
-      if (sources != nullptr) source[i] = read<T, kCount>(sources, at + i * stride);
-      if (pools) places[i] = read_places<unsigned char, kCount>(argmax, at + i * stride);
+      const int own = row + i * cover.lines;
+      if (own >= valid_end) continue;
+      gradients[i] = read<T, kCount>(output_gradient, element(own));
+      if (is_normalised) x[i] = read<T, kCount>(input, element(own));
+      if (sources != nullptr) source[i] = read<T, kCount>(sources, element(own));
+      if (pools) places[i] = read_places<unsigned char, kCount>(argmax, element(own));
     }
 #pragma unroll
     for (int i = 0; i < kAhead; ++i) {
-      if (row + i * cover.lines >= valid_end) continue;
+      const int own = row + i * cover.lines;
+      if (own >= valid_end) continue;
       float gradient[kCount], centred[kCount] = {};
       widen(gradients[i], gradient);
       if (is_normalised) {
@@ -203,7 +204,7 @@ __global__ void __launch_bounds__(kThreads, 2) backward_apply_kernel(const Epilo
         for (int k = 0; k < kCount; ++k) centred[k] -= mean[k];
       }
       gradient_before<T>(activation, sources != nullptr, source[i], centred, factor, shift, gradient);
-      if (residual_gradient != nullptr) write<T>(residual_gradient, at + i * stride, gradient);
+      if (residual_gradient != nullptr) write<T>(residual_gradient, element(own), gradient);
       if (input_gradient == nullptr) continue;
       if (is_normalised) {
 #pragma unroll
@@ -212,20 +213,19 @@ __global__ void __launch_bounds__(kThreads, 2) backward_apply_kernel(const Epilo
         }
       }
       if (pools) {
-        scatter<T>(shape, input_gradient, row + i * cover.lines, place.channel, gradient, places[i]);
+        scatter<T>(shape, input_gradient, own, place.channel, gradient, places[i]);
       } else {
-        write<T>(input_gradient, at + i * stride, gradient);
+        write<T>(input_gradient, element(own), gradient);
       }
     }
   }
   for (row = first_from(rows.first + place.line, cover.lines, valid_end); row < rows.end; row += cover.lines) {
     const float zeros[kCount] = {};
-    at = std::int64_t{row} * shape.channels + place.channel;
-    if (residual_gradient != nullptr) write<T>(residual_gradient, at, zeros);
+    if (residual_gradient != nullptr) write<T>(residual_gradient, element(row), zeros);
     if (pools) {
       scatter<T>(shape, input_gradient, row, place.channel, zeros, Places<unsigned char, kCount>{});
     } else if (input_gradient != nullptr) {
-      write<T>(input_gradient, at, zeros);
+      write<T>(input_gradient, element(row), zeros);
     }
   }
 }

@@ -14,7 +14,9 @@
 namespace convoy::cuda {
 
 constexpr int kWarp = 32;
-constexpr int kThreads = 256;  // of a block, where a kernel has no reason for another number
+// Of a block, where a kernel has no reason for another number. Launch bounds of (kThreads, 2) are for kernels that
+// spill with (kThreads): ptxas then gives them more registers.
+constexpr int kThreads = 256;
 
 // Blocks of kThreads for `work` items, at most as many as keep a large GPU full: kernels loop over the rest.
 inline int blocks_for(std::int64_t work, int threads = kThreads) {

@@ -60,7 +60,7 @@ __device__ LossSums row_loss(const LossArgs& args, const float* logits, int labe
 }
 
 template <typename T>
-__global__ void __launch_bounds__(kThreads, 2)  // without the 2 the registers are too few
+__global__ void __launch_bounds__(kThreads, 2)
     softmax_cross_entropy_kernel(const LossArgs args, ReductionScratch* scratch) {
   constexpr int kRows = kThreads / kWarp;  // of a block at a time
   const int warp = static_cast<int>(threadIdx.x) / kWarp, lane = static_cast<int>(threadIdx.x) % kWarp;

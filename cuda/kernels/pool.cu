@@ -124,7 +124,7 @@ __device__ inline void average_window(const PoolArgs& args, const Place& at, Ran
 }
 
 template <typename T, int kCount>
-__global__ void __launch_bounds__(kThreads) forward_kernel(const PoolArgs args) {
+__global__ void __launch_bounds__(kThreads, 2) forward_kernel(const PoolArgs args) {
   for_places<kCount>(args, args.output_height, args.output_width, [&](const Place& at) {
     const Range rows = window(at.row, args.stride_height, args.padding_top, args.kernel_height, args.height);
     const Range columns = window(at.column, args.stride_width, args.padding_left, args.kernel_width, args.width);
@@ -150,7 +150,7 @@ __device__ inline void handed_back(const PoolArgs& args, const Place& output, fl
 }
 
 template <typename T, int kCount>
-__global__ void __launch_bounds__(kThreads) gather_kernel(const PoolArgs args) {
+__global__ void __launch_bounds__(kThreads, 2) gather_kernel(const PoolArgs args) {
   const bool is_max = args.kind == PoolSpec::Kind::max;
   for_places<kCount>(args, args.height, args.width, [&](const Place& at) {
     const Range ys = holders(at.row, args.stride_height, args.padding_top, args.kernel_height, args.output_height);
