@@ -98,6 +98,21 @@ class Provide(Machine):
         (self.folder / "conda" / "conda-meta").mkdir()
         self.assertIn("conda's", self.provide(f"warn_of_conda '{conda}'").stdout)
 
+    def test_without_root_a_machine_whose_apt_has_no_lists_says_so_in_one_line(self):
+        self.program("dpkg-query", "exit 1")
+        self.program("apt-get", 'for package; do :; done; echo "E: Unable to locate package $package" >&2; exit 100')
+        self.program("id", "echo 1000")
+        outcome = self.provide("use_sudo=no; install_packages libpng-dev libjpeg-dev")
+        self.assert_one_line(outcome, "t: going on without libpng-dev libjpeg-dev: no root here", code=0)
+
+    def test_debian_s_open_mpi_is_installed_unless_the_path_has_another_mpi(self):
+        self.program("dpkg-query", "exit 1")
+        missing = "missing_packages libopenmpi-dev openmpi-bin"
+        wrapper = self.program("mpicc", "")
+        self.assertEqual(self.provide(missing).stdout, "")
+        self.program("realpath", f'[ "$1" != {str(wrapper)!r} ] || echo /usr/bin/opal_wrapper')
+        self.assertEqual(self.provide(missing).stdout, "libopenmpi-dev\nopenmpi-bin\n")
+
     def test_modules_and_paths_of_the_build_are_written_down_for_jobs(self):
         build = self.folder / "build"
         build.mkdir()

@@ -13,6 +13,7 @@
 
 #include "convoy/error.hpp"
 #include "cpu/backend.hpp"
+#include "mpi/mpi_communicator.hpp"
 #include "support/files.hpp"
 #include "support/shell.hpp"
 #include "support/temporary_folder.hpp"
@@ -106,8 +107,8 @@ TEST_F(LaunchTool, what_is_missing_is_one_line) {
   const auto no_mpi = launch("4 train");
   EXPECT_EQ(no_mpi.code, 1);
   EXPECT_EQ(no_mpi.output,
-            "tools/launch: no mpirun on the PATH: install openmpi-bin or load an MPI module; --virtual-ranks 4 needs "
-            "none\n");
+            "tools/launch: no mpirun on the PATH: install that of the build's MPI (openmpi-bin, mpich) or load its "
+            "module; --virtual-ranks 4 needs none\n");
   mpirun(kOpenMpi);
   fs::remove(folder_.path() / "convoy");
   EXPECT_THAT(launch("4 train").output, HasSubstr("tools/build makes it"));
@@ -169,8 +170,26 @@ TEST(Launches, tasks_of_srun_that_cannot_find_each_other_are_wrong_usage) {
   EXPECT_THAT(usage_error({{"SLURM_JOB_ID", "5"}, {"SLURM_STEP_NUM_TASKS", "2"}}),
               AllOf(HasSubstr("srun started 2 tasks"), HasSubstr("--mpi=pmix")));
   const Launch srun{"srun", 0, 2, true};
-  EXPECT_NO_THROW(check_launch(srun, 2));
-  EXPECT_THROW(check_launch(srun, 1), UsageError);
+  EXPECT_NO_THROW(check_launch(srun, 2, "MPI"));
+  EXPECT_THROW(check_launch(srun, 1, "MPI"), UsageError);
+}
+
+// What each MPI leaves to its processes says nothing to the other.
+TEST(Launches, a_training_that_another_mpi_s_launcher_started_ends_at_once) {
+  if (!cpu_missing().empty()) GTEST_SKIP() << cpu_missing();
+  if (!mpi_missing().empty()) GTEST_SKIP() << mpi_missing();
+  if (std::string_view(CONVOY_TEST_EXECUTABLE).empty()) GTEST_SKIP() << "built without the executable";
+  const bool is_open_mpi = mpi_version().starts_with("Open MPI");
+  const TemporaryFolder folder;
+  const auto outcome = test::run_shell(
+      "cd '" + folder.path().string() + "' && env " +
+      (is_open_mpi ? "PMI_SIZE=2 PMI_RANK=0" : "OMPI_COMM_WORLD_SIZE=2 OMPI_COMM_WORLD_RANK=0") +
+      " '" CONVOY_TEST_EXECUTABLE "' train --data synthetic:100 --steps 1 --threads 1 2>&1");
+  EXPECT_EQ(outcome.code, 2) << outcome.output;
+  EXPECT_THAT(outcome.output, AllOf(StartsWith("convoy: the launcher started 2 processes that cannot find each other"),
+                                    HasSubstr("built with " + mpi_version() + ", so")));
+  EXPECT_EQ(outcome.output.find('\n'), outcome.output.size() - 1) << "one line";
+  EXPECT_FALSE(fs::exists(folder.path() / "runs"));
 }
 
 TEST(Launches, a_training_that_srun_started_without_pmix_ends_at_once) {

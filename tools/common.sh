@@ -51,7 +51,14 @@ job_count() {
   echo $((jobs < 1 ? 1 : jobs))
 }
 
-# The packages among the arguments that are not there. Of g++, cmake and ninja any copy on the PATH will do.
+# Whether the mpicc on the PATH is of another MPI than Debian's Open MPI, whose mpicc may be there without its headers.
+# Open MPI's packages beside it would take its name.
+has_other_mpi() {
+  local mpicc
+  mpicc=$(command -v mpicc) && [ "$(realpath "$mpicc")" != /usr/bin/opal_wrapper ]
+}
+
+# The packages among the arguments that are not there. Of g++, cmake, ninja and MPI any copy on the PATH will do.
 missing_packages() {
   local installed package
   installed=" $(dpkg-query -W -f '${db:Status-Abbrev}${Package} ' "$@" 2> /dev/null | sed 's/ii //g' || true)"
@@ -59,6 +66,7 @@ missing_packages() {
     case $package in
       g++ | cmake) command -v "$package" > /dev/null && continue ;;
       ninja-build) command -v ninja > /dev/null && continue ;;
+      libopenmpi-dev | openmpi-bin) has_other_mpi && continue ;;
     esac
     case $installed in *" $package "*) ;; *) echo "$package" ;; esac
   done
@@ -137,8 +145,8 @@ install_packages() {
   [ ${#missing[@]} -gt 0 ] || return 0
 
   complaints=$(mktemp)
-  if ! resolve_missing first; then  # no lists yet, or old ones
-    if gain_root; then apt_update || true; fi
+  if ! resolve_missing first && gain_root; then  # no lists yet, or old ones
+    apt_update || true
     resolve_missing final || say "apt cannot install ${missing[*]}: $complaint"
   fi
   rm -f "$complaints"

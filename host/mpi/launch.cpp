@@ -61,8 +61,13 @@ int launched_process() noexcept {
   return 0;
 }
 
-void check_launch(const Launch& launch, int mpi_size) {
-  if (launch.launcher == "srun" && launch.size > mpi_size) fail_without_pmix(launch.size);
+void check_launch(const Launch& launch, int mpi_size, std::string_view mpi) {
+  if (launch.size <= mpi_size) return;
+  if (launch.launcher == "srun") fail_without_pmix(launch.size);
+  fail_usage(
+      "the launcher started {} processes that cannot find each other, so each would train alone: this program was built "
+      "with {}, so start it by the mpirun of that MPI (or, in Slurm, by srun with a plugin that it knows)",
+      launch.size, mpi);
 }
 
 }  // namespace convoy

@@ -3,6 +3,7 @@
 
 #include <optional>
 #include <string>
+#include <string_view>
 
 namespace convoy {
 
@@ -20,7 +21,8 @@ std::optional<Launch> find_launch();
 // This process's number among those that a launcher started together; 0 where it stands alone.
 int launched_process() noexcept;
 
-// Throws UsageError where srun started more tasks than MPI has ranks: the usual sign of a missing --mpi=pmix.
-void check_launch(const Launch& launch, int mpi_size);
+// Throws UsageError where more processes were started than MPI, `mpi` by name, has ranks: the usual sign of a missing
+// --mpi=pmix, or of a launcher that is of another MPI.
+void check_launch(const Launch& launch, int mpi_size, std::string_view mpi);
 
 }  // namespace convoy

@@ -182,7 +182,7 @@ class MpiCommunicator final : public Communicator {
 
 std::unique_ptr<Communicator> make_mpi_communicator(const Launch& launch) {
   auto world = std::make_unique<MpiCommunicator>(std::make_shared<MpiThread>(), MPI_COMM_WORLD);
-  check_launch(launch, world->size());
+  check_launch(launch, world->size(), mpi_version());
   return world;
 }
 
@@ -199,8 +199,12 @@ std::string mpi_version() {
   int length = 0;
   if (MPI_Get_library_version(text.data(), &length) != MPI_SUCCESS) return "";
   const std::string_view all(text.data(), static_cast<std::size_t>(length));
-  // "Open MPI v4.1.4, package: ..." and "MPICH Version:      4.0.2\n..."
-  return std::string(all.substr(0, all.find_first_of(",\n")));
+  // "Open MPI v4.1.4, package: ..." and "MPICH Version:\t4.0.2\n..."
+  std::string name(all.substr(0, all.find_first_of(",\n")));
+  const auto space = [](char c) { return c == ' ' || c == '\t'; };
+  name.erase(std::ranges::unique(name, [&](char a, char b) { return space(a) && space(b); }).begin(), name.end());
+  std::ranges::replace(name, '\t', ' ');
+  return name;
 }
 
 }  // namespace convoy
