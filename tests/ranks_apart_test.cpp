@@ -164,8 +164,7 @@ TEST_F(RanksApart, processes_report_what_virtual_ranks_do) {
   const auto summary = [&](const std::string& launch, const std::string& ranks) {
     const std::string folder = (folder_.path() / ("run" + ranks)).string();
     const test::ShellOutcome outcome = test::run_shell(
-        "env OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1 " + launch + " '" + convoy +
-        "' train --data synthetic:400 --model '" + network() +
+        "CONVOY='" + convoy + "' " + launch + " train --data synthetic:400 --model '" + network() +
         "' --epochs 2 --batch-per-rank 20 --start own --shard overlapping --samples-per-rank 100 --average end "
         "--optimizer sgd --learning-rate 0.05 --threads 1 --virtual-ranks " +
         ranks + " --out '" + folder + "' 2>&1");
@@ -173,7 +172,8 @@ TEST_F(RanksApart, processes_report_what_virtual_ranks_do) {
     EXPECT_THAT(outcome.output, HasSubstr("the averaged model is near chance")) << outcome.output;
     return nlohmann::json::parse(std::ifstream(folder + "/summary.json"));
   };
-  const auto together = summary("", "4"), apart = summary("mpirun --oversubscribe -n 2", "2");
+  const auto together = summary("'" + convoy + "'", "4"),
+             apart = summary("'" CONVOY_TEST_SOURCE_DIR "/tools/launch' 2", "2");
   EXPECT_EQ(apart["world_size"], 4);
   ASSERT_THAT(together["local_test_accuracy"], SizeIs(4));
   EXPECT_EQ(apart["local_test_accuracy"], together["local_test_accuracy"]);  // no rank's steps depend on another's

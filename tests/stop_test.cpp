@@ -41,6 +41,8 @@ class Stop : public testing::Test {
   std::filesystem::path run() const { return folder_.path() / "run"; }
 
   static constexpr const char* kConvoy = "'" CONVOY_TEST_EXECUTABLE "'";
+  static constexpr const char* kLaunch =
+      "CONVOY='" CONVOY_TEST_EXECUTABLE "' '" CONVOY_TEST_SOURCE_DIR "/tools/launch' 2";
   TemporaryFolder folder_;
 };
 
@@ -59,8 +61,8 @@ TEST_F(Stop, each_of_the_signals_ends_a_run_with_75_and_its_name) {
 }
 
 TEST_F(Stop, one_rank_that_is_asked_stops_all_after_the_same_step) {
-  const std::string mpirun = std::string("mpirun --allow-run-as-root --oversubscribe -n 2 ") + kConvoy;
-  const auto outcome = stopped(mpirun, "--average every:4 --log-ranks", "kill -USR1 $(pgrep -P $job | tail -n 1)");
+  const std::string rank = std::string("pgrep -n -f '^") + CONVOY_TEST_EXECUTABLE + " train .* '$out";
+  const auto outcome = stopped(kLaunch, "--average every:4 --log-ranks", "kill -USR1 $(" + rank + ")");
   EXPECT_EQ(outcome.code, 75) << outcome.output;
   EXPECT_EQ(test::summary_of(run())["state"], "stopped");
   EXPECT_EQ(test::summary_of(run())["reason"], "SIGUSR1");
@@ -70,8 +72,7 @@ TEST_F(Stop, one_rank_that_is_asked_stops_all_after_the_same_step) {
 }
 
 TEST_F(Stop, the_launcher_turns_an_interrupt_into_a_request) {
-  const std::string launch = std::string("CONVOY=") + kConvoy + " '" CONVOY_TEST_SOURCE_DIR "/tools/launch' 2";
-  const auto outcome = stopped(launch, "", "kill -TERM $job");
+  const auto outcome = stopped(kLaunch, "", "kill -TERM $job");
   EXPECT_EQ(outcome.code, 75) << outcome.output;
 }
 
