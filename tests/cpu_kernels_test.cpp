@@ -11,6 +11,7 @@
 
 #include "convoy/error.hpp"
 #include "convoy/philox.hpp"
+#include "cpu/backend.hpp"
 
 namespace convoy::cpu {
 namespace {
@@ -69,6 +70,16 @@ TEST_P(CpuDropoutKernels, dropout_masks_are_the_bits_that_the_specification_name
 INSTANTIATE_TEST_SUITE_P(instruction_sets, CpuDropoutKernels,
                          testing::Range(0, static_cast<int>(runnable_kernels().size())),
                          [](const auto& row) { return std::string(runnable_kernels()[row.param].isa); });
+
+TEST(CpuBackend, names_no_instructions_of_another_processor) {
+  const std::string libraries = make_cpu_backend({})->info().libraries;
+  const bool is_named = libraries.find("avx") != std::string::npos || libraries.find("sse") != std::string::npos;
+#if defined(__x86_64__)
+  EXPECT_TRUE(is_named) << libraries;
+#else
+  EXPECT_FALSE(is_named) << libraries;
+#endif
+}
 
 TEST(SelectKernels, an_unknown_instruction_set_is_named) {
   setenv("CONVOY_CPU_ISA", "mmx", 1);

@@ -51,7 +51,13 @@ std::string processor_name() {
   return "CPU";
 }
 
+// oneDNN has names for those of x86-64 alone.
 std::string_view instruction_set_name() {
+#if defined(__aarch64__)
+  return "aarch64";
+#elif !defined(__x86_64__)
+  return "generic";
+#endif
   switch (dnnl::get_effective_cpu_isa()) {
     case dnnl::cpu_isa::sse41:
       return "sse4.1";
