@@ -66,8 +66,7 @@ void check_launch(const Launch& launch, int mpi_size, std::string_view mpi) {
   if (launch.launcher == "srun") fail_without_pmix(launch.size);
   fail_usage(
       "the launcher started {} processes that cannot find each other, so each would train alone: this program was "
-      "built "
-      "with {}, so start it by the mpirun of that MPI (or, in Slurm, by srun with a plugin that it knows)",
+      "built with {}, so start it by the mpirun of that MPI (or, in Slurm, by srun with a plugin that it knows)",
       launch.size, mpi);
 }
 
