@@ -34,6 +34,7 @@ Command add_bench(CLI::App& program, const CommandContext& context);
 Command add_selftest(CLI::App& program, const CommandContext& context);
 Command add_preflight(CLI::App& program, const CommandContext& context);
 Command add_average(CLI::App& program, const CommandContext& context);
+Command add_completion(CLI::App& program, const CommandContext& context);
 
 // One line on stderr and the exit code that belongs to it. In a job of several processes others than the first name
 // themselves, after two seconds, in which the first ends them where all failed alike.

@@ -27,11 +27,11 @@ int run(int argc, char** argv, const ProcessClock& clock) {
       "  convoy train --recipe fashion --data /usr/share/datasets/fashion-mnist\n"
       "  convoy info --recipes");
   const CommandContext context{clock, {argv, argv + argc}};
-  const Command commands[] = {add_train(program, context),    add_eval(program, context),
-                              add_predict(program, context),  add_export(program, context),
-                              add_info(program, context),     add_data(program, context),
-                              add_bench(program, context),    add_average(program, context),
-                              add_selftest(program, context), add_preflight(program, context)};
+  const Command commands[] = {
+      add_train(program, context),     add_eval(program, context),      add_predict(program, context),
+      add_export(program, context),    add_info(program, context),      add_data(program, context),
+      add_bench(program, context),     add_average(program, context),   add_selftest(program, context),
+      add_preflight(program, context), add_completion(program, context)};
   try {
     program.parse(argc, argv);
   } catch (const CLI::Success& success) {  // --help, --version

@@ -49,6 +49,20 @@ install(PROGRAMS tools/gpu_acceptance DESTINATION tools)
 install(FILES tools/elf_file.py tools/network_file.py tools/torch_networks.py tools/load_torch.py DESTINATION tools)
 install(DIRECTORY tools/acceptance tools/peers DESTINATION tools FILES_MATCHING PATTERN "*.py")
 install(DIRECTORY host/nn/zoo DESTINATION host/nn)
+
+# What shells complete, as the executable says it.
+if(NOT CMAKE_CROSSCOMPILING)
+  install(CODE "
+    foreach(file bash-completion/completions/convoy zsh/site-functions/_convoy fish/vendor_completions.d/convoy.fish)
+      set(path \"\$ENV{DESTDIR}\${CMAKE_INSTALL_PREFIX}/share/\${file}\")
+      string(REGEX MATCH ^[a-z]+ shell \${file})
+      get_filename_component(folder \"\${path}\" DIRECTORY)
+      file(MAKE_DIRECTORY \"\${folder}\")
+      message(STATUS \"Installing: \${path}\")
+      execute_process(COMMAND \"$<TARGET_FILE:convoy>\" completion \${shell} OUTPUT_FILE \"\${path}\"
+                      COMMAND_ERROR_IS_FATAL ANY)
+    endforeach()")
+endif()
 install(FILES README.md LICENSE CHANGELOG.md CITATION.cff DESTINATION .)
 
 # Last of all: what would not start with that glibc is an error here, not there.
