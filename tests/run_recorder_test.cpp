@@ -28,6 +28,7 @@ class RunRecorderTest : public testing::Test {
     RunFacts facts;
     facts.recipe = "seed-baseline";
     facts.data_checksum = "00ff";
+    facts.training_images = 50'000;
     facts.device = "cpu";
     facts.versions = {{"onednn", "2.6.3"}};
     recorder_.start(facts, "epochs = 5\n", "{\"epochs\":5}", {});
@@ -59,6 +60,7 @@ TEST_F(RunRecorderTest, before_the_first_step_there_are_a_recipe_and_a_running_s
   EXPECT_EQ(json["configuration"]["epochs"], 5);
   EXPECT_EQ(json["command_line"], Json::parse(R"(["convoy", "train", "--data", "a b"])"));
   EXPECT_EQ(json["data_checksum"], "00ff");
+  EXPECT_EQ(json["training_images"], 50'000);
   EXPECT_EQ(json["versions"]["onednn"], "2.6.3");
   EXPECT_GT(json["peak_host_bytes"], 1'000'000);
   for (const char* field : {"version", "commit", "dirty", "compiler", "host", "device", "precision", "world_size"}) {

@@ -135,6 +135,19 @@ class Reading(WithFolder):
         self.assertEqual(steps.images_in_all, 150)
         self.assertIsNone(Run(make_run(self.folder / "c", (0.5,))).seconds_left())
 
+    def test_within_the_first_epoch_the_summary_tells_how_much_is_left(self):
+        folder = make_run(self.folder / "a", (0.5,), state="running", pace=10, summary={"training_images": IMAGES})
+        lines = (folder / "metrics.jsonl").read_text().splitlines(keepends=True)
+        (folder / "metrics.jsonl").write_text(lines[0])  # half of the first of three epochs
+        run = Run(folder)
+        self.assertEqual((run.images_in_all, run.epoch_at(50)), (3 * IMAGES, 0.5))
+        self.assertAlmostEqual(run.seconds_left(0), 25)
+        row, = table_of(grouped([run]))[1]
+        self.assertEqual(row["state"], "running, 17 %")
+        self.assertTrue(row["time left"])
+        run.summary.pop("training_images")
+        self.assertIsNone(run.seconds_left(0))
+
     def test_seconds_of_training_run_between_the_epochs_and_on_by_the_rows_of_steps(self):
         run = Run(make_run(self.folder / "a", (0.5, 0.6, 0.7), pace=4.0))
         self.assertAlmostEqual(run.train_seconds_at(150), 6)

@@ -85,12 +85,13 @@ struct EarlierWork {
 
 // What is known before the first step.
 struct RunFacts {
-  std::string recipe;         // its name
-  std::string model;          // network's name
-  std::string data_name;      // "CIFAR-10 (binary)"
-  std::string data_origin;    // the path
-  std::string data_checksum;  // hexadecimal
-  std::string device;         // "cpu (AMD EPYC ..., 2 threads)"
+  std::string recipe;                // its name
+  std::string model;                 // network's name
+  std::string data_name;             // "CIFAR-10 (binary)"
+  std::string data_origin;           // the path
+  std::string data_checksum;         // hexadecimal
+  std::int64_t training_images = 0;  // that an epoch takes, over all ranks
+  std::string device;                // "cpu (AMD EPYC ..., 2 threads)"
   std::string precision;
   std::int64_t parameters = 0;
   std::int64_t average_bytes = 0;  // that an average over the ranks takes in: weights and statistics

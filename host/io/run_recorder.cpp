@@ -120,6 +120,7 @@ void put_facts(Json& summary, const RunFacts& facts) {
   summary["data"] = facts.data_name;
   summary["data_origin"] = facts.data_origin;
   summary["data_checksum"] = facts.data_checksum;
+  summary["training_images"] = facts.training_images;
 }
 
 void put_build(Json& summary, const RunFacts& facts) {

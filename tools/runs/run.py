@@ -127,8 +127,10 @@ class Run:
 
     @property
     def images_per_epoch(self):
-        """None before the first epoch is done. A run that is stopped within an epoch leaves a row for it as far as it came:
-        the summary, or a row of the resumed run after it, tells."""
+        """As the summary has it. In runs of earlier versions from the first epoch that is done: one that is stopped within an
+        epoch leaves a row for it as far as it came, which the summary, or a row of the resumed run after it, tells."""
+        if isinstance(self.summary.get("training_images"), int) and self.summary["training_images"] > 0:
+            return self.summary["training_images"]
         done = self.summary.get("epochs") if self.state in ("done", "stopped") else None
         for row, later in zip(self.epochs, [*self.epochs[1:], {}]):
             if row["epoch"] != later.get("epoch") and (done is None or row["epoch"] <= done):
@@ -137,7 +139,7 @@ class Run:
 
     @property
     def images_in_all(self):
-        """That the run will have seen when it is done; None where that cannot be told yet."""
+        """That the run will have seen when it is done; None where nothing tells."""
         steps, batch = self.configuration.get("steps"), self.configuration.get("batch")
         whole = None
         if self.images_per_epoch and self.configuration.get("epochs"):
@@ -155,6 +157,8 @@ class Run:
             return None
         first, last = rows[0], rows[-1]
         images, seconds = last["images_seen"] - first["images_seen"], last["elapsed_seconds"] - first["elapsed_seconds"]
+        if len(rows) == 1:  # it tells its own pace
+            images, seconds = last.get("images_per_second", 0), 1
         if images <= 0 or seconds <= 0:
             return None
         since = (time.time() if now is None else now) - (self.folder / METRICS).stat().st_mtime
@@ -177,7 +181,7 @@ class Run:
         return seconds
 
     def epoch_at(self, images):
-        """Epochs as a fraction; None before the first one is done."""
+        """Epochs as a fraction; None where nothing tells how many images one has."""
         return images / self.images_per_epoch if self.images_per_epoch else None
 
 
