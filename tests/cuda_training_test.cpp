@@ -105,5 +105,17 @@ TEST_F(CudaTraining, on_four_cuda_devices_two_levels_outer_steps_and_late_averag
   }
 }
 
+// What was planned and captured for the first run serves the second.
+TEST_F(CudaTraining, on_cuda_a_series_has_the_bits_of_each_seed_alone) {
+  for (const int workers : {1, 2}) {
+    if (const std::string lacks = lacks_gpus(workers); !lacks.empty()) GTEST_SKIP() << lacks;
+    const Settings settings =
+        smooth_norm() + kSteps + kNesterov + Settings{{"deterministic", "true"}, {"device", "cuda"}};
+    const std::filesystem::path series = folder_.path() / ("series-" + std::to_string(workers));
+    run_series(series, settings + Settings{{"seed", "3"}, {"repeat", "2"}}, workers);
+    EXPECT_EQ(weights_of(series / "seed-4"), trained(settings + Settings{{"seed", "4"}}, workers)) << workers;
+  }
+}
+
 }  // namespace
 }  // namespace convoy

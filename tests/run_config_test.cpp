@@ -158,6 +158,7 @@ TEST(RunConfigs, every_value_of_every_option_survives_the_resolved_recipe) {
                                          {"log-every", "7"},
                                          {"evaluation-batch", "500"},
                                          {"init", "/w/weights.safetensors"},
+                                         {"repeat", "3"},
                                          {"group", "filters.optimizer=sgd"},
                                          {"group", "filters.learning-rate=0.24"},
                                          {"group", "odd name.until-epoch=2.5"}};
@@ -308,9 +309,10 @@ TEST(RunConfigs, groups_that_the_network_lacks_are_refused_unless_the_command_li
 }
 
 TEST(RunConfigs, the_json_of_the_summary_has_every_option_with_its_type) {
-  const nlohmann::json json = nlohmann::json::parse(to_json(resolve_config("airbench94", {})));
+  const nlohmann::json json = nlohmann::json::parse(to_json(resolve_config("airbench94", {{"repeat", "2"}})));
   for (const RunOption& row : run_options()) EXPECT_TRUE(json.contains(row.name)) << row.name;
   EXPECT_EQ(json["batch"], 2000);
+  EXPECT_FALSE(nlohmann::json::parse(to_json(resolve_config("airbench94", {}))).contains("repeat"));
   EXPECT_EQ(json["loss-reduction"], "sum");
   EXPECT_EQ(json["nesterov"], true);
   EXPECT_EQ(json["groups"]["filters"]["learning-rate"], 0.24);

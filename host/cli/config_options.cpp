@@ -18,6 +18,8 @@ constexpr std::string_view kUsual[] = {
     "flip",          "translate", "average",        "batch-per-rank", "gpus-per-process",
     "virtual-ranks", "log-every", "evaluate-every", "help",           "help-all"};
 
+constexpr std::size_t kColumnWidth = 36;  // "  --precision fp32|tf32|bf16|fp16" and a gap: on one line with its help
+
 bool is_usual(const CLI::Option* option) {
   const std::string name = option->get_lnames().empty() ? "" : option->get_lnames().front();
   return option->get_group() == "Common" || std::ranges::find(kUsual, name) != std::end(kUsual);
@@ -47,7 +49,9 @@ class ShortHelp final : public CLI::Formatter {
 ConfigOptions::ConfigOptions(CLI::App& app) {
   app.set_help_all_flag("--help-all", fmt::format("Print all {} options and exit", run_options().size() + 2))
       ->group("Help");
-  app.formatter(std::make_shared<ShortHelp>());
+  const auto formatter = std::make_shared<ShortHelp>();
+  formatter->column_width(kColumnWidth);
+  app.formatter(formatter);
   app.add_option("--recipe", recipe_, "settings to start from: a name from 'convoy info --recipes', or a TOML file")
       ->type_name("NAME|FILE")
       ->group("Common")

@@ -5,7 +5,6 @@
 
 #include <cstdio>
 #include <memory>
-#include <optional>
 
 #include "cli/command.hpp"
 #include "cli/config_options.hpp"
@@ -29,26 +28,17 @@ struct PreflightArguments {
 int run(const PreflightArguments& arguments, const CommandContext& command) {
   RunConfig config = arguments.options.resolve();
   Progress progress(stdout, Progress::Style::lines, [] { return 0.0; });
-  JoinedWorkers workers = join_workers(find_launch());
-  RunContext context(command.clock, command.command_line, progress, workers.is_first());
-  if (!workers.line.empty()) context.note(workers.line);
-  std::optional<JobWatch> watch;
-  if (workers.communicator->size() > 1) watch.emplace(workers, config, context);
-  try {
-    const ChosenDevice device = choose_device(config, workers.communicator->split_by_host()->rank());
-    const std::unique_ptr<Communicator> between = connect_devices(*workers.communicator, *device.backend, config);
+  return run_job(find_launch(), config, command, progress, [&](Communicator& workers, RunContext& context) {
+    const ChosenDevice device = choose_device(config, workers.split_by_host()->rank());
+    const std::unique_ptr<Communicator> between = connect_devices(workers, *device.backend, config);
     const PreflightOptions options{.data = config.data,
                                    .labels = config.labels,
                                    .out = config.out,
                                    .link_bytes = static_cast<std::size_t>(arguments.megabytes) * kMegabyte};
-    const int problems = preflight(options, *device.backend, between ? *between : *workers.communicator,
-                                   context.rank_progress(), [&](std::string_view line) { context.note(line); });
-    if (watch) watch->finish();
+    const int problems = preflight(options, *device.backend, between ? *between : workers, context.rank_progress(),
+                                   [&](std::string_view line) { context.note(line); });
     return static_cast<int>(problems == 0 ? ExitCode::done : ExitCode::failed);
-  } catch (const std::exception& error) {
-    if (watch) watch->fail(error, *workers.communicator);
-    throw;
-  }
+  });
 }
 
 }  // namespace

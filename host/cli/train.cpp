@@ -1,46 +1,60 @@
-// convoy train: one run, from recipe and command line to a folder with weights and a summary.
+// convoy train: one run, or a series of them, from recipe and command line to a folder with weights and a summary.
 #include "train/train.hpp"
 
 #include <cstdio>
-#include <exception>
 #include <memory>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "cli/command.hpp"
 #include "cli/config_options.hpp"
 #include "cli/workers.hpp"
 #include "convoy/error.hpp"
 #include "io/progress.hpp"
+#include "io/run_folder.hpp"
 #include "io/stop_signals.hpp"
 #include "train/checkpoint/resume.hpp"
 #include "train/devices.hpp"
 #include "train/run_context.hpp"
+#include "train/series.hpp"
 #include "train/worker_threads.hpp"
 
 namespace convoy {
 namespace {
 
 // A worker for each of this process's GPUs; the first one speaks and writes.
-RunResults train_on_threads(int count, const RunConfig& config, const CommandContext& command, RunContext& context,
-                            Progress& progress) {
-  RunResults results;
+int train_on_threads(int count, const RunConfig& config, const std::vector<RunConfig>& runs,
+                     const CommandContext& command, RunContext& context, Progress& progress) {
+  int stop_signal = 0;
   run_worker_threads(count, [&](Communicator& communicator) {
     if (communicator.rank() == 0) {
-      results = train(config, communicator, context);
+      stop_signal = train_all(config, runs, communicator, context);
     } else {
       RunContext silent(command.clock, command.command_line, progress, false);
-      train(config, communicator, silent);
+      train_all(config, runs, communicator, silent);
     }
   });
-  return results;
+  return stop_signal;
+}
+
+// Those with something left to do; of each other, a line.
+std::vector<RunConfig> unfinished_of(std::vector<RunConfig> runs) {
+  std::erase_if(runs, [](const RunConfig& run) {
+    const std::optional<std::string> line = finished_line(run);
+    if (line && launched_process() == 0) fmt::print("{}\n", *line);
+    return line.has_value();
+  });
+  return runs;
 }
 
 int run(const ConfigOptions& options, const CommandContext& command) {
   RunConfig config = options.resolve_resuming();
   const std::optional<Launch> launch = find_launch();
-  if (const std::optional<std::string> line = finished_line(config)) {
-    if (launched_process() == 0) fmt::print("{}\n", *line);
+  if (is_series(config) && config.out.empty()) config.out = default_run_path(config.name).string();
+  const std::vector<RunConfig> runs = unfinished_of(runs_of(config));
+  if (runs.empty()) {
+    if (is_series(config) && launched_process() == 0) fmt::print("{}\n", series_table(config));
     return static_cast<int>(ExitCode::done);
   }
   config.data = data_or_found(config.data);
@@ -51,22 +65,12 @@ int run(const ConfigOptions& options, const CommandContext& command) {
   Progress progress(stdout);
   if (launch) progress.set_style(Progress::Style::lines);  // mpirun's terminal is none, whatever it says
   catch_stop_signals();
-  JoinedWorkers workers = join_workers(launch);
-  RunContext context(command.clock, command.command_line, progress, workers.is_first());
-  if (!workers.line.empty()) context.note(workers.line);
-  std::optional<JobWatch> watch;
-  if (workers.communicator->size() > 1) watch.emplace(workers, config, context);
-  try {
+  return run_job(launch, config, command, progress, [&](Communicator& workers, RunContext& context) {
     const int threads = launch ? 1 : workers_of_process(config);
-    const RunResults results = threads > 1 ? train_on_threads(threads, config, command, context, progress)
-                                           : train(config, *workers.communicator, context);
-    if (watch) watch->finish();
-    return static_cast<int>(results.stop_signal == 0 ? ExitCode::done : ExitCode::resumable);
-  } catch (const std::exception& error) {  // recorded in the run's folder, then on to main
-    context.fail(error.what());
-    if (watch) watch->fail(error, *workers.communicator);  // the others wait for this worker: it may not just return
-    throw;
-  }
+    const int stop_signal = threads > 1 ? train_on_threads(threads, config, runs, command, context, progress)
+                                        : train_all(config, runs, workers, context);
+    return static_cast<int>(stop_signal == 0 ? ExitCode::done : ExitCode::resumable);
+  });
 }
 
 }  // namespace

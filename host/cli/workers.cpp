@@ -1,9 +1,11 @@
 // MPI starts here and nowhere else, and only where a launcher was at work.
 #include "cli/workers.hpp"
 
+#include <atomic>
 #include <chrono>
 #include <cstdint>
 #include <cstdlib>
+#include <exception>
 #include <thread>
 #include <utility>
 
@@ -12,6 +14,7 @@
 #include "mpi/mpi_communicator.hpp"
 #include "mpi/placement.hpp"
 #include "train/watched_communicator.hpp"
+#include "watchdog/watchdog.hpp"
 
 namespace convoy {
 
@@ -33,7 +36,21 @@ Rendezvous meeting_place(const WatchdogListener& listener, Communicator& communi
   return Rendezvous::from_bytes({reinterpret_cast<const std::uint8_t*>(bytes.data()), bytes.size()});
 }
 
-}  // namespace
+// Ends the job when a worker of it dies, hangs or fails.
+class JobWatch {
+ public:
+  // All workers call it. From then on `workers.communicator` reports where it waits.
+  JobWatch(JoinedWorkers& workers, const RunConfig& config, RunContext& context);
+
+  void finish() { watchdog_.finish(); }
+  // Ends every process of the job: this one, and the others through the watchdog or MPI.
+  [[noreturn]] void fail(const std::exception& error, Communicator& communicator);
+
+ private:
+  std::atomic<bool> has_spoken_ = false;  // this process has said why the job ends
+  std::atomic<int> exit_code_ = 0;        // of this process's own failure
+  Watchdog watchdog_;
+};
 
 JobWatch::JobWatch(JoinedWorkers& workers, const RunConfig& config, RunContext& context)
     : watchdog_([&] {
@@ -74,6 +91,26 @@ void JobWatch::fail(const std::exception& error, Communicator& communicator) {
   if (!watchdog_.fail(communicator.rank(), error.what())) report_error(error);
   communicator.abort(exit_code_);
   std::_Exit(exit_code_);
+}
+
+}  // namespace
+
+int run_job(const std::optional<Launch>& launch, const RunConfig& config, const CommandContext& command,
+            Progress& progress, const JobWork& work) {
+  JoinedWorkers workers = join_workers(launch);
+  RunContext context(command.clock, command.command_line, progress, workers.is_first());
+  if (!workers.line.empty()) context.note(workers.line);
+  std::optional<JobWatch> watch;
+  if (workers.communicator->size() > 1) watch.emplace(workers, config, context);
+  try {
+    const int code = work(*workers.communicator, context);
+    if (watch) watch->finish();
+    return code;
+  } catch (const std::exception& error) {
+    context.fail(error.what());
+    if (watch) watch->fail(error, *workers.communicator);  // the others wait for this worker: it may not just return
+    throw;
+  }
 }
 
 }  // namespace convoy

@@ -1,17 +1,16 @@
 // The workers that a launcher started, for the subcommands that use more than one.
 #pragma once
 
-#include <atomic>
-#include <exception>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
 
+#include "cli/command.hpp"
 #include "convoy/communicator.hpp"
 #include "mpi/launch.hpp"
 #include "train/run_config.hpp"
 #include "train/run_context.hpp"
-#include "watchdog/watchdog.hpp"
 
 namespace convoy {
 
@@ -24,20 +23,11 @@ struct JoinedWorkers {
 // This worker alone, or with those that the launcher started beside it, each bound to its cores.
 JoinedWorkers join_workers(const std::optional<Launch>& launch);
 
-// Ends the job when a worker of it dies, hangs or fails.
-class JobWatch {
- public:
-  // All workers call it. From then on `workers.communicator` reports where it waits.
-  JobWatch(JoinedWorkers& workers, const RunConfig& config, RunContext& context);
-
-  void finish() { watchdog_.finish(); }
-  // Ends every process of the job: this one, and the others through the watchdog or MPI.
-  [[noreturn]] void fail(const std::exception& error, Communicator& communicator);
-
- private:
-  std::atomic<bool> has_spoken_ = false;  // this process has said why the job ends
-  std::atomic<int> exit_code_ = 0;        // of this process's own failure
-  Watchdog watchdog_;
-};
+// What all workers of a job do: joins them, watches them where they are several, and calls `work`, whose exit code it
+// returns. A failure is recorded in the run that `work` opened, ends the whole job, and is thrown where there is but
+// one.
+using JobWork = std::function<int(Communicator& workers, RunContext& context)>;
+int run_job(const std::optional<Launch>& launch, const RunConfig& config, const CommandContext& command,
+            Progress& progress, const JobWork& work);
 
 }  // namespace convoy

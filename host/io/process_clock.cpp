@@ -35,6 +35,11 @@ double age_of_process() {
 
 ProcessClock::ProcessClock() : before_(age_of_process()), start_(std::chrono::steady_clock::now()) {}
 
+void ProcessClock::restart() {
+  before_ = 0;
+  start_ = std::chrono::steady_clock::now();
+}
+
 double ProcessClock::seconds() const {
   return before_ + std::chrono::duration<double>(std::chrono::steady_clock::now() - start_).count();
 }

@@ -1,4 +1,5 @@
-// Seconds since this process was started, loading of the executable included.
+// Seconds since this process was started, loading of the executable included; of a later run in the same process, since
+// the one before ended.
 #pragma once
 
 #include <chrono>
@@ -8,6 +9,7 @@ namespace convoy {
 class ProcessClock {
  public:
   ProcessClock();  // at the start of main
+  void restart();
   double seconds() const;
 
  private:

@@ -64,6 +64,8 @@ void Progress::begin(const ProgressPlan& plan) {
   seen_ = rate_seen_ = plan.first;
   rate_time_ = last_line_ = now_();
   rate_ = 0;
+  epochs_done_ = 0;
+  loss_.reset();
 }
 
 void Progress::line(std::string_view text) { print(fmt::format("{}\n", text)); }

@@ -18,6 +18,13 @@ void add(CommunicationCost& to, const CommunicationCost& more) {
   to.exposed_seconds += more.exposed_seconds;
 }
 
+CommunicationCost negative(const CommunicationCost& cost) {
+  return {.collectives = -cost.collectives,
+          .bytes = -cost.bytes,
+          .seconds = -cost.seconds,
+          .exposed_seconds = -cost.exposed_seconds};
+}
+
 float* weights_of(LocalRank& rank) { return rank.weights.data(); }
 float* weights_with_moments_of(LocalRank& rank) { return rank.weights.with_moments().data; }
 float* moments_of(LocalRank& rank) { return rank.weights.moments_alone().data; }
@@ -76,6 +83,7 @@ Averager::Averager(Backend& backend, Communicator& communicator, const RunConfig
       first_rank_(communicator.rank() * static_cast<int>(ranks.size())),
       squares_(world_.size),
       averaged_(backend, layout_, "averaged weights") {
+  add(cost_before_, negative(communicator.cost()));
   check(config, policy_);
   if (policy_.ever_averages_gradients() && world_.size > 1) {
     gradients_.emplace(backend, world_);

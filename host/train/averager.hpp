@@ -41,7 +41,7 @@ class Averager {
   // ||w_r - mean|| / ||mean||, root mean square over the ranks, before the last average of weights over the world.
   std::optional<double> distance() const { return distance_; }
 
-  CommunicationCost cost() const;  // of earlier processes of the run too
+  CommunicationCost cost() const;  // of this run, in earlier processes too
 
   // With the ranks' weights. All workers call it after the same step, for it waits for an average under way.
   void visit_state(TrainingState& state);
@@ -80,7 +80,7 @@ class Averager {
   std::optional<double> distance_;
   std::vector<double> squares_;  // ||w_r||^2 of every rank of the world
   Weights averaged_;
-  CommunicationCost cost_before_;        // of earlier processes
+  CommunicationCost cost_before_;        // of earlier processes, less what the communicator did for earlier runs
   std::vector<Attachment> attachments_;  // the last member: they end before what they hold on to
 };
 

@@ -102,6 +102,9 @@ std::string as_toml(ValueKind kind, const std::string& text) {
   return kind == ValueKind::text || kind == ValueKind::word ? toml_text(text) : text;
 }
 
+// --repeat is a series' alone: its runs say what they would alone.
+bool is_one_run(const RunOption& row, const RunConfig& config) { return row.name == "repeat" && config.repeat == 1; }
+
 }  // namespace
 
 RunConfig parse_recipe(std::string_view text, const std::string& file) {
@@ -131,7 +134,7 @@ std::string to_toml(const RunConfig& config) {
   OptionGroup group = OptionGroup::advanced;
   for (const RunOption& row : run_options()) {
     const std::string value = row.get(config);
-    if (row.name == "out" || row.name == "resume" || value.empty()) continue;
+    if (row.name == "out" || row.name == "resume" || value.empty() || is_one_run(row, config)) continue;
     if (row.group != group) result += fmt::format("\n# {}\n", name(row.group));
     group = row.group;
     result += fmt::format("{} = {}\n", row.name, as_toml(row.kind, value));
@@ -153,7 +156,9 @@ std::string to_json(const RunConfig& config) {
   };
   nlohmann::ordered_json json;
   json["name"] = config.name;
-  for (const RunOption& row : run_options()) json[std::string(row.name)] = value_of(row.kind, row.get(config));
+  for (const RunOption& row : run_options()) {
+    if (!is_one_run(row, config)) json[std::string(row.name)] = value_of(row.kind, row.get(config));
+  }
   for (const auto& [group_name, group] : config.groups) {
     nlohmann::ordered_json& table = json["groups"][group_name];
     table = nlohmann::ordered_json::object();

@@ -122,6 +122,7 @@ struct RunConfig {
   bool deterministic = false, autotune = false;  // of a GPU's algorithms; the CPU's always repeat to the bit
   bool graph = true;                             // a step on a GPU is one launch
   std::uint64_t seed = 0;
+  int repeat = 1;  // runs, of the seeds from `seed` on; see series.hpp
 
   double timeout = 60, startup_timeout = 600;  // seconds that a rank may stand still; 0: for ever
   std::string out;                             // empty: runs/NAME-DATE-TIME[-JOBID]

@@ -2,6 +2,8 @@
 // is made only when every input has proved good, so that a mistyped path moves no finished run aside.
 #pragma once
 
+#include <filesystem>
+#include <mutex>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -22,32 +24,41 @@ class RunContext {
   RunContext(const ProcessClock& clock, std::vector<std::string> command_line, Progress& progress, bool speaks = true)
       : clock_(clock), command_line_(std::move(command_line)), progress_(progress), speaks_(speaks) {}
 
-  const ProcessClock& clock() const { return clock_; }
   void note(std::string_view line) {
     if (speaks_) progress_.line(line);
   }
 
   // Makes and locks the folder (config.out or the default), moves an old run aside with a line, writes recipe.toml
-  // and the running summary. Call once, with the resolved configuration, before the first step.
+  // and the running summary. Call once a run, with the resolved configuration, before the first step.
   // `resumed`: a run that goes on stays where it is, its rows cut back to the checkpoint; one that goes on in another
   // folder (--resume PATH --out DIR) takes the rows along.
   RunRecorder& open(const RunConfig& config, const RunFacts& facts, const ProgressPlan& plan,
                     const LoadedCheckpoint* resumed = nullptr);
 
+  // The runs to come are of a series (--repeat): its folder is made, or an old one moved aside, with the first of them.
+  void in_series(const RunConfig& series) { series_ = series; }
+  // What was opened is over: its folder is free, and the clock starts anew.
+  void end_run();
+
   // What this rank is doing, for whoever watches it; nobody does unless `watch_through` was called.
   RankProgress& rank_progress() { return *rank_progress_; }
   void watch_through(RankProgress& progress) { rank_progress_ = &progress; }
 
-  // Records a failure where a run was opened.
+  // Records a failure where a run is open. From any thread.
   void fail(const std::string& reason) noexcept;
 
  private:
+  RunFolder create_folder(const std::filesystem::path& path);
+  void open_series();
   RunFolder open_folder(const RunConfig& config, const LoadedCheckpoint* resumed);
 
-  const ProcessClock& clock_;
+  ProcessClock clock_;
   std::vector<std::string> command_line_;
   Progress& progress_;
   bool speaks_;
+  std::optional<RunConfig> series_;
+  std::optional<RunFolder> series_folder_;
+  std::mutex mutex_;  // of what `fail` reads
   std::optional<RunRecorder> recorder_;
   RankProgress unwatched_;
   RankProgress* rank_progress_ = &unwatched_;

@@ -242,6 +242,7 @@ constexpr RunOption kRunOptions[] = {
   {"precision", common, word, Words<Precision>::all, "compute type; weights, sums and loss stay fp32", kFixed, RUN(&RunConfig::precision)},
   {"device", common, word, Words<DeviceChoice>::all, "where to compute", kMayChange, RUN(&RunConfig::device)},
   {"seed", common, integer, "S", "of every random draw", kFixed, RUN(&RunConfig::seed), 0, kMostSeed},
+  {"repeat", common, integer, "N", "train the seeds S to S+N-1, each in DIR/seed-S, with data and plans made once", kMayChange, RUN(&RunConfig::repeat), 1, 10000},
   {"steps", common, integer, "N", "stop after N steps, the schedule stays; 0: all", kMayChange, RUN(&RunConfig::steps), 0, 1e15},
   {"out", common, text, "DIR", "the run's folder [runs/RECIPE-DATE-TIME]", kMayChange, RUN(&RunConfig::out)},
   {"checkpoint-every", common, text, "N|TIME", "save the run's state every N steps, or every 90s, 5m, 2h; 0: only where a signal stops it", kMayChange, &set_checkpoint_every, &get<RunConfig, &RunConfig::checkpoint_every>},

@@ -1,92 +1,46 @@
 // Puts the parts of a run together, in the order in which data flow.
 #include "train/train.hpp"
 
-#include <algorithm>
 #include <filesystem>
-#include <memory>
 #include <optional>
 #include <string>
-#include <string_view>
 #include <utility>
-#include <vector>
 
 #include "convoy/checksum.hpp"
 #include "convoy/error.hpp"
-#include "data/shards.hpp"
-#include "data/shared_dataset.hpp"
-#include "data/split.hpp"
-#include "data/statistics.hpp"
-#include "io/host_info.hpp"
 #include "io/stop_signals.hpp"
 #include "train/accord.hpp"
 #include "train/agreement.hpp"
 #include "train/averager.hpp"
 #include "train/checkpoint/checkpoints.hpp"
 #include "train/checkpoint/loaded_checkpoint.hpp"
-#include "train/devices.hpp"
 #include "train/first_weights.hpp"
-#include "train/local_rank.hpp"
-#include "train/picture_extent.hpp"
-#include "train/recalibration.hpp"
+#include "train/planned_run.hpp"
+#include "train/run_inputs.hpp"
+#include "train/series.hpp"
 #include "train/trainer.hpp"
 #include "train/weights_file.hpp"
 #include "train/workers.hpp"
-#include "train/world.hpp"
 
 namespace convoy {
 namespace {
 
-struct Sets {
-  ImageSet train, validation, test;  // validation may be empty
-};
-
-Sets split_sets(Dataset& data, const RunConfig& config) {
-  CONVOY_CHECK(data.train.count() > 0, "{}: has no training images", data.origin);
-  CONVOY_CHECK(data.test.count() > 0, "{}: has no test images", data.origin);
-  if (config.test_images > 0) data.test.keep_first(static_cast<std::size_t>(config.test_images));
-  if (config.validation == 0) return {std::move(data.train), {}, std::move(data.test)};
-  const std::size_t count = validation_count(fmt::format("{}", config.validation), data.train.count());
-  Split split = split_validation(data.train, count, config.seed);
-  return {std::move(split.train), std::move(split.validation), std::move(data.test)};
-}
-
-struct PixelStatistics {
-  std::vector<double> mean, deviation;
-};
-
-// By channel of the data, pixels in 0..1.
-PixelStatistics pixel_statistics(const ImageSet& training, Normalisation kind) {
-  if (kind == Normalisation::unit) {
-    const auto channels = static_cast<std::size_t>(training.image.channels);
-    return {std::vector<double>(channels, 0.0), std::vector<double>(channels, 1.0)};
-  }
-  const ChannelStatistics statistics = channel_statistics(training);
-  return {statistics.mean, statistics.deviation};
-}
-
-RunFacts facts_of(const RunConfig& config, const Dataset& data, const Model& model, const DeviceInfo& device,
-                  int world_size) {
+RunFacts facts_of(const RunInputs& inputs, const PlannedRun& planned) {
+  const DeviceInfo& device = inputs.backend().info();
   RunFacts facts;
-  facts.recipe = config.name;
-  facts.model = model.network.name;
-  facts.data_name = data.name;
-  facts.data_origin = data.origin;
-  facts.data_checksum = fmt::format("{:016x}", data.checksum);
+  facts.recipe = planned.config.name;
+  facts.model = inputs.model.network.name;
+  facts.data_name = inputs.data.name;
+  facts.data_origin = inputs.data.origin;
+  facts.data_checksum = fmt::format("{:016x}", inputs.data.checksum);
+  facts.training_images = planned.shards.positions();
   facts.device = describe(device);
   facts.precision = name(device.precision);
-  facts.parameters = static_cast<std::int64_t>(model.layout.weight_count());
-  facts.average_bytes = static_cast<std::int64_t>(model.layout.communicated_elements * sizeof(float));
-  facts.world_size = world_size;
+  facts.parameters = static_cast<std::int64_t>(inputs.model.layout.weight_count());
+  facts.average_bytes = static_cast<std::int64_t>(inputs.model.layout.communicated_elements * sizeof(float));
+  facts.world_size = inputs.world.size();
   facts.versions = device.versions;
   return facts;
-}
-
-// What in the environment changes how NCCL moves data; often empty.
-std::string steering_line(const Communicator& communicator) {
-  constexpr std::string_view kPrefixes[] = {"NCCL_"};
-  const std::vector<std::string> set =
-      communicator.kind() == "nccl" ? environment_of(kPrefixes) : std::vector<std::string>();
-  return set.empty() ? "" : fmt::format("in force: {}", fmt::join(set, " "));
 }
 
 // The same on all workers, whose mathematics libraries may differ in a last digit.
@@ -97,18 +51,21 @@ void check_shards(Communicator& communicator, const Shards& shards) {
   agree(communicator, item);
 }
 
-// Of this worker's ranks, in the folder that the first worker has made.
-std::vector<RankLog> open_rank_logs(const RunConfig& config, Communicator& communicator, const World& world,
-                                    const RunRecorder& recorder, const DeviceInfo& device,
-                                    const std::optional<RunPosition>& resumed) {
+// The first worker's; the others see it there too.
+std::string common_folder(Communicator& communicator, const RunRecorder& recorder) {
+  const RunFolder* own = recorder.folder();
+  return communicator.gather(own != nullptr ? std::filesystem::absolute(own->path()).string() : "").front();
+}
+
+// Of this worker's ranks.
+std::vector<RankLog> open_rank_logs(const RunConfig& config, const RunInputs& inputs, const std::string& folder,
+                                    const RunRecorder& recorder, const std::optional<RunPosition>& resumed) {
   std::vector<RankLog> logs;
   if (!config.log_ranks) return logs;
-  const std::string own =
-      recorder.folder() != nullptr ? std::filesystem::absolute(recorder.folder()->path()).string() : "";
-  const std::string folder = communicator.gather(own).front();
+  const World& world = inputs.world;
   for (int local = 0; local < world.local; ++local) {
-    logs.emplace_back(folder, communicator.rank() * world.local + local, world.size(), describe(device), recorder,
-                      resumed);
+    logs.emplace_back(folder, inputs.communicator.rank() * world.local + local, world.size(),
+                      describe(inputs.backend().info()), recorder, resumed);
   }
   return logs;
 }
@@ -136,133 +93,122 @@ std::string resumed_line(const LoadedCheckpoint& checkpoint, const RunConfig& co
   return line;
 }
 
-}  // namespace
+WeightsInfo weights_info_of(const RunInputs& inputs, const PlannedRun& planned) {
+  const Dataset& data = inputs.data;
+  const RunConfig& config = planned.config;
+  return {.network = bound_text(inputs.model.network, data.classes(), data.train.image.channels),
+          .mean = planned.seen.mean,
+          .deviation = planned.seen.deviation,
+          .class_names = data.class_names,
+          .recipe = config.name,
+          .views = config.views,
+          .evaluation_batch = config.evaluation_batch,
+          .precision = std::string(name(config.precision))};
+}
 
-RunResults train(RunConfig config, Communicator& workers, RunContext& context) {
-  RankProgress& rank_progress = context.rank_progress();
-  ChosenDevice device = choose_device(config, workers.split_by_host()->rank());
-  Backend& backend = *device.backend;
-  const std::unique_ptr<Communicator> between_devices = connect_devices(workers, backend, config);
-  Communicator& communicator = between_devices ? *between_devices : workers;
-  context.note(device.line);
-  for (const std::string& warning : device.warnings) context.note(warning);
-  if (const std::string line = steering_line(communicator); !line.empty()) context.note(line);
-  for (const std::string& warning : config_warnings(config)) context.note(warning);
-  if (config.profile_steps.first > 0 && backend.info().kind == "cpu") {
-    context.note("--profile-steps: nothing to tell a profiler of on the CPU; perf and the like see all of it");
-  }
-  const World world{communicator.size(), config.virtual_ranks};
+// What is known before the first step.
+Manifest manifest_of(const RunConfig& asked, const RunInputs& inputs, const PlannedRun& planned, const RunFacts& facts,
+                     const std::string& started) {
+  return {.world_size = inputs.world.size(),
+          .steps_per_epoch = planned.plan().steps_per_epoch(),
+          .seed = asked.seed,
+          .data_checksum = facts.data_checksum,
+          .layout_checksum = layout_checksum(inputs.model.layout),
+          .configuration = to_toml(asked),
+          .resolved = to_toml(planned.config),
+          .started = started,
+          .device = facts.device,
+          .versions = facts.versions};
+}
 
-  rank_progress.enter(Phase::reading_data);
-  const std::optional<LoadedCheckpoint> resumed =
-      load_checkpoint(config, communicator, world, [&](std::string_view text) { context.note(text); });
-  if (!config.resume.empty() && !resumed) context.note("no checkpoint to go on from: the run starts afresh");
-  Network network = load_network(config.model);
-  auto [data, line] = load_shared_dataset(
-      {.path = config.data, .coarse_labels = config.labels == LabelKind::coarse, .pictures = pictures_for(network)},
-      communicator);
-  if (!line.empty()) context.note(line);
-  for (const std::string& text : data.notes) context.note(text);
-  const Sets sets = split_sets(data, config);
-  const Extent image = sets.train.image;
-  const Model model = make_model(std::move(network), data.classes(), image.channels);
-  check_image(model.network, image);
-  for (const std::string& text : match_groups(config, model.layout.groups)) context.note(text);
-  const std::string configuration = to_toml(config);
+// Runs that differ by seed and folder at most.
+class Training {
+ public:
+  Training(const RunConfig& config, Communicator& workers, RunContext& context)
+      : inputs_(config, workers, context), context_(context) {}
+
+  const RunConfig& config() const { return inputs_.config; }
+  RunResults run(std::uint64_t seed, const std::string& out);
+
+ private:
+  PlannedRun& make_ready(const RunConfig& asked, const std::optional<LoadedCheckpoint>& resumed);
+
+  RunInputs inputs_;
+  RunContext& context_;
+  std::optional<PlannedRun> planned_;
+};
+
+// What is planned stays where it serves; else it goes first, with its memory.
+PlannedRun& Training::make_ready(const RunConfig& asked, const std::optional<LoadedCheckpoint>& resumed) {
+  const World& world = inputs_.world;
+  RunConfig config = asked;
   if (resumed && resumed->has_other_ranks(world)) config = with_batches_of(resumed->manifest(), config);
-  for (const std::string& text : resolve_ranks(config, world)) context.note(text);
-  if (resumed) check_same(*resumed, data, model.layout);
-  check_agreement(communicator, config, data.checksum, model.layout);
-  const PixelStatistics seen = pixel_statistics(sets.train, config.normalisation);
-  const PixelScale pixels = pixel_scale(seen.mean, seen.deviation, model.shapes.input.channels);
-
-  rank_progress.enter(Phase::planning);
-  const ShardPlan dealing{config.seed, config.batch, world.size(), config.samples_per_rank};
-  const Shards shards(Sharding::parse(config.shard), dealing, sets.train.labels);
-  check_shards(communicator, shards);
-  const auto positions = static_cast<std::size_t>(shards.positions());
-  const int rank_batch = StepPlan(config, model.layout, shards.positions(), 0, world.size()).variant(0).batch;
-  DeviceSet training(
-      backend, sets.train,
-      {.name = "training images", .mode = config.data_mode, .batch = rank_batch, .positions = positions});
-  const int evaluated = config.evaluation_batch;
-  DeviceSet test(backend, sets.test, {.name = "test images", .mode = config.data_mode, .batch = evaluated});
-  std::optional<DeviceSet> validation;
-  if (sets.validation.count() > 0) {
-    const DeviceSetOptions options{.name = "validation images", .mode = config.data_mode, .batch = evaluated};
-    validation.emplace(backend, sets.validation, options);
+  const std::vector<std::string> lines = resolve_ranks(config, world);
+  check_agreement(inputs_.communicator, config, inputs_.data.checksum, inputs_.model.layout);
+  if (planned_ && planned_->serves(config)) {
+    planned_->take_over(inputs_, config);
+    return *planned_;
   }
-  for (const DeviceSet* set : {&training, &test, validation ? &*validation : nullptr}) {
-    if (set != nullptr && !set->line().empty()) context.note(set->line());
-  }
-  std::vector<std::unique_ptr<LocalRank>> ranks;
-  const int first_rank = communicator.rank() * world.local;
-  for (int rank = first_rank; rank < first_rank + world.local; ++rank) {
-    const StepPlan plan(config, model.layout, shards.positions(), rank, world.size());
-    ranks.push_back(std::make_unique<LocalRank>(backend, model, config, plan, training, pixels));
-    ranks.back()->step.on_progress([&] { rank_progress.touch(); });
-    ranks.back()->step.prepare(plan.variants());
-    rank_progress.touch();
-  }
-  const StepPlan& plan = ranks.front()->plan;  // what it says of the whole world
-  if (!resumed) {
-    const std::string init_line = set_first_weights(ranks, communicator, model, config, sets.train, pixels);
-    if (!init_line.empty()) context.note(init_line);
-  }
-  Averager averager(backend, communicator, config, ranks);
-  Evaluator evaluator(backend, communicator, model, config.evaluation_batch, config.views, pixels,
-                      std::max(sets.test.count(), sets.validation.count()));
-  evaluator.on_progress([&] { rank_progress.touch(); });
-  const int batches = recalibration_batches(config, model, world.size(), positions, rank_batch);
-  std::optional<Recalibration> recalibration;
-  if (batches > 0) {
-    recalibration.emplace(backend, communicator, model, config, training, pixels, rank_batch, batches);
-    recalibration->on_progress([&] { rank_progress.touch(); });
-  }
-
+  for (const std::string& line : lines) context_.note(line);
+  planned_.reset();
+  planned_.emplace(inputs_, config, context_);
   if (world.size() > 1) {
-    context.note(workers_table(communicator, world, config, backend.info()));
-    context.note(steps_line(config, world, plan));
+    context_.note(workers_table(inputs_.communicator, world, config, inputs_.backend().info()));
+    context_.note(steps_line(config, world, planned_->plan()));
   }
-  const RunFacts facts = facts_of(config, data, model, backend.info(), world.size());
+  return *planned_;
+}
+
+RunResults Training::run(std::uint64_t seed, const std::string& out) {
+  RankProgress& rank_progress = context_.rank_progress();
+  rank_progress.enter(Phase::planning);
+  Communicator& communicator = inputs_.communicator;
+  Backend& backend = inputs_.backend();
+  const World& world = inputs_.world;
+  const Model& model = inputs_.model;
+  RunConfig asked = inputs_.config;
+  asked.seed = seed;
+  asked.out = out;
+  asked.repeat = 1;
+  const std::optional<LoadedCheckpoint> resumed =
+      load_checkpoint(asked, communicator, world, [&](std::string_view text) { context_.note(text); });
+  if (!asked.resume.empty() && !resumed) context_.note("no checkpoint to go on from: the run starts afresh");
+  if (resumed) check_same(*resumed, inputs_.data, model.layout);
+  PlannedRun& planned = make_ready(asked, resumed);
+  const RunConfig& config = planned.config;
+  const StepPlan& plan = planned.plan();
+  check_shards(communicator, planned.shards);
+  if (!resumed) {
+    const std::string line =
+        set_first_weights(planned.ranks, communicator, model, config, planned.training_images, planned.pixels);
+    if (!line.empty()) context_.note(line);
+  }
+  Averager averager(backend, communicator, config, planned.ranks);
+
+  const RunFacts facts = facts_of(inputs_, planned);
   const std::int64_t images_before = resumed ? resumed->manifest().images_seen : 0;
   RunRecorder& recorder =
-      context.open(config, facts, {.images = plan.images(), .first = images_before, .epochs = config.epochs},
-                   resumed ? &*resumed : nullptr);
-  if (resumed) context.note(resumed_line(*resumed, config, world));
-  std::vector<RankLog> rank_logs =
-      open_rank_logs(config, communicator, world, recorder, backend.info(),
-                     resumed ? std::optional(position_of(resumed->manifest())) : std::nullopt);
-  const WeightsInfo weights_info{.network = bound_text(model.network, data.classes(), image.channels),
-                                 .mean = seen.mean,
-                                 .deviation = seen.deviation,
-                                 .class_names = data.class_names,
-                                 .recipe = config.name,
-                                 .views = config.views,
-                                 .evaluation_batch = config.evaluation_batch,
-                                 .precision = std::string(name(config.precision))};
-  Checkpoints checkpoints(backend, communicator, recorder.folder() != nullptr ? recorder.folder()->path() : "",
+      context_.open(config, facts, {.images = plan.images(), .first = images_before, .epochs = config.epochs},
+                    resumed ? &*resumed : nullptr);
+  if (resumed) context_.note(resumed_line(*resumed, config, world));
+  const std::string folder = common_folder(communicator, recorder);
+  std::vector<RankLog> rank_logs = open_rank_logs(
+      config, inputs_, folder, recorder, resumed ? std::optional(position_of(resumed->manifest())) : std::nullopt);
+  const WeightsInfo weights_info = weights_info_of(inputs_, planned);
+  Checkpoints checkpoints(backend, communicator, folder,
                           {.interval = CheckpointInterval::parse(config.checkpoint_every),
                            .keep = config.keep_checkpoints,
                            .local_ranks = world.local},
-                          [&](std::string_view text) { context.note(text); });
-  const Manifest manifest{.world_size = world.size(),
-                          .steps_per_epoch = plan.steps_per_epoch(),
-                          .seed = config.seed,
-                          .data_checksum = facts.data_checksum,
-                          .layout_checksum = layout_checksum(model.layout),
-                          .configuration = configuration,
-                          .resolved = to_toml(config),
-                          .started = recorder.started(),
-                          .device = facts.device,
-                          .versions = facts.versions};
-  StepProfile profile(config.profile_steps, backend, *ranks.front(),
+                          [&](std::string_view text) { context_.note(text); });
+  const Manifest manifest = manifest_of(asked, inputs_, planned, facts, recorder.started());
+  StepProfile profile(config.profile_steps, backend, *planned.ranks.front(),
                       recorder.folder() != nullptr ? recorder.folder()->path() : "");
   Accord accord(communicator, [&] {
     return Requests{.stop_signal = received_stop_signal(), .checkpoint = checkpoints.asks_by_time()};
   });
-  Trainer trainer({backend, communicator, config, ranks, averager, evaluator, recalibration ? &*recalibration : nullptr,
-                   training, shards, test, validation ? &*validation : nullptr, recorder, rank_logs, profile,
+  Trainer trainer({backend, communicator, config, planned.ranks, averager, planned.evaluator,
+                   planned.recalibration ? &*planned.recalibration : nullptr, planned.training, planned.shards,
+                   planned.test, planned.validation ? &*planned.validation : nullptr, recorder, rank_logs, profile,
                    rank_progress, accord, checkpoints, manifest, weights_info});
   if (resumed) resumed->restore(backend, world, [&](TrainingState& state) { trainer.visit_state(state); });
   const RunResults results = trainer.run();
@@ -279,8 +225,31 @@ RunResults train(RunConfig config, Communicator& workers, RunContext& context) {
   } else {
     recorder.finish(results);
   }
-  if (const std::string advice = advice_at_end(config, world); !advice.empty()) context.note(advice);
+  if (const std::string advice = advice_at_end(config, world); !advice.empty()) context_.note(advice);
   return results;
+}
+
+}  // namespace
+
+RunResults train(const RunConfig& config, Communicator& workers, RunContext& context) {
+  return Training(config, workers, context).run(config.seed, config.out);
+}
+
+int train_all(const RunConfig& config, const std::vector<RunConfig>& runs, Communicator& workers, RunContext& context) {
+  Training training(config, workers, context);
+  if (is_series(config)) context.in_series(training.config());
+  for (const RunConfig& run : runs) {
+    const bool is_first = &run == &runs.front();
+    // One that came after the last step of the run before, to any worker.
+    const int signal = is_first ? 0 : static_cast<int>(workers.min_max(received_stop_signal()).most);
+    if (signal != 0) return signal;
+    if (is_series(config)) context.note(fmt::format("seed {}, of {} runs", run.seed, config.repeat));
+    const RunResults results = training.run(run.seed, run.out);
+    context.end_run();
+    if (results.stop_signal != 0) return results.stop_signal;
+  }
+  if (is_series(config) && workers.rank() == 0) context.note(series_table(config));  // it has written all summaries
+  return 0;
 }
 
 }  // namespace convoy

@@ -76,6 +76,7 @@ class Weights {
     backend_->upload(data(), values.data(), bytes());
     touch();
   }
+  void forget_moments() { backend_->zero(arena_.data(), moment_elements() * sizeof(float)); }
   void copy_from(const Weights& other) {
     backend_->copy(data(), other.data(), bytes());
     touch();

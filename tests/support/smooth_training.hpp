@@ -14,6 +14,7 @@
 #include "support/run_files.hpp"
 #include "support/smooth_networks.hpp"
 #include "support/temporary_folder.hpp"
+#include "train/series.hpp"
 #include "train/train.hpp"
 #include "train/worker_threads.hpp"
 
@@ -73,6 +74,16 @@ class SmoothTraining : public testing::Test {
       Progress progress(terminal != nullptr ? terminal : nowhere_.get(), Progress::Style::lines, [] { return 0.0; });
       RunContext context(clock_, {}, progress, communicator.rank() == 0);
       train(config, communicator, context);
+    });
+  }
+  // One run after the other (--repeat), in seed-S of the folder.
+  void run_series(const std::filesystem::path& folder, const Settings& settings, int workers = 1) {
+    const RunConfig config =
+        resolve_config("", Settings{{"out", folder.string()}, {"threads", "1"}, {"evaluation-batch", "7"}} + settings);
+    run_worker_threads(workers, [&](Communicator& communicator) {
+      Progress progress(nowhere_.get(), Progress::Style::lines, [] { return 0.0; });
+      RunContext context(clock_, {}, progress, communicator.rank() == 0);
+      train_all(config, runs_of(config), communicator, context);
     });
   }
   RunWeights trained(const Settings& settings, int workers = 1) { return weights_of(run(settings, workers)); }

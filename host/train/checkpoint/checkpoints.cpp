@@ -25,12 +25,12 @@ bool is_ready(const std::future<T>& future) {
 
 }  // namespace
 
-Checkpoints::Checkpoints(Backend& backend, Communicator& communicator, const fs::path& run,
+Checkpoints::Checkpoints(Backend& backend, Communicator& communicator, const fs::path& folder,
                          const CheckpointOptions& options, std::function<void(std::string_view)> warn)
     : backend_(backend),
       communicator_(communicator),
-      run_(communicator.gather(run.empty() ? "" : fs::absolute(run).string()).front()),
-      folder_(run_),
+      run_(folder),
+      folder_(folder),
       options_(options),
       warn_(std::move(warn)),
       shared_(backend) {

@@ -39,9 +39,8 @@ struct CheckpointContents {
 
 class Checkpoints {
  public:
-  // All workers call it. `run`: the first worker's; the others see the same folder. `warn` gets a line where a
-  // checkpoint cannot be written.
-  Checkpoints(Backend& backend, Communicator& communicator, const std::filesystem::path& run,
+  // `folder`: the run's, which all workers see. `warn` gets a line where a checkpoint cannot be written.
+  Checkpoints(Backend& backend, Communicator& communicator, const std::filesystem::path& folder,
               const CheckpointOptions& options, std::function<void(std::string_view)> warn);
 
   // On the first worker, once: the time between two has passed, and the one before is written.

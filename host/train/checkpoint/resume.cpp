@@ -9,9 +9,10 @@
 #include <utility>
 
 #include "convoy/error.hpp"
-#include "io/atomic_file.hpp"
+#include "io/run_summary.hpp"
 #include "train/checkpoint/checkpoint_folder.hpp"
 #include "train/run_options.hpp"
+#include "train/series.hpp"
 
 namespace convoy {
 namespace {
@@ -19,26 +20,16 @@ namespace {
 namespace fs = std::filesystem;
 using Json = nlohmann::json;
 
-constexpr std::size_t kLargestSummary = 64 << 20;  // bytes
-constexpr std::size_t kLongestShown = 200;         // of a value in a message
+constexpr std::size_t kLongestShown = 200;  // of a value in a message
 
 bool is_there(const fs::path& path) {
   std::error_code ignored;
   return fs::exists(path, ignored);
 }
 
-// Null where there is none, or none that can be read.
-Json summary_of(const fs::path& run) {
-  if (!is_there(run / "summary.json")) return nullptr;
-  const std::vector<std::byte> bytes = read_file(run / "summary.json", kLargestSummary);
-  const Json summary = Json::parse(reinterpret_cast<const char*>(bytes.data()),
-                                   reinterpret_cast<const char*>(bytes.data()) + bytes.size(), nullptr, false);
-  return summary.is_object() ? summary : nullptr;
-}
-
 // A run's own: all its processes have the first one's start.
 void check_origin(const fs::path& checkpoint, const Manifest& manifest) {
-  const Json summary = summary_of(checkpoint.parent_path().parent_path());
+  const Json summary = read_summary(checkpoint.parent_path().parent_path());
   const std::string started = summary.is_object() ? summary.value("started", manifest.started) : manifest.started;
   CONVOY_CHECK(started == manifest.started, "{}: of another run, which started at {} and not at {}",
                checkpoint.string(), manifest.started, started);
@@ -102,6 +93,22 @@ void change(RunConfig& config, const Setting& setting) {
   config = std::move(changed);
 }
 
+// What is stored, with what may change and stands on the command line.
+RunConfig changed(RunConfig config, const std::string& recipe, const std::vector<Setting>& command_line) {
+  if (!recipe.empty()) {
+    const std::string recipe_name = resolve_config(recipe, {}).name;
+    if (recipe_name != config.name) fail_fixed("recipe", config.name, recipe_name);
+  }
+  const int repeat = config.repeat;
+  for (const Setting& setting : command_line) change(config, setting);
+  const bool was_series = repeat > 1;
+  if (is_series(config) != was_series) {
+    fail_fixed("repeat", fmt::format("{}", repeat), fmt::format("{}", config.repeat));
+  }
+  check_config(config);
+  return config;
+}
+
 bool says_only_where(const std::vector<Setting>& settings) {
   return std::ranges::all_of(settings, [](const Setting& s) { return s.option == "resume" || s.option == "out"; });
 }
@@ -129,6 +136,9 @@ RunConfig resolve_resuming(const std::string& recipe, const std::vector<Setting>
   if (where.resume.empty()) return resolve_config(recipe, command_line);
   const bool is_auto = where.resume == kResumeAuto;
   if (is_auto && where.out.empty()) fail_usage("--resume auto: --out DIR is needed: the folder of the run");
+  if (is_auto) {
+    if (const std::optional<RunConfig> series = stored_series(where.out)) return changed(*series, recipe, command_line);
+  }
   const Found found = find_checkpoints(where);
   if (found.candidates.empty()) {
     if (!is_auto) {
@@ -140,20 +150,15 @@ RunConfig resolve_resuming(const std::string& recipe, const std::vector<Setting>
     return resolve_config(takes_stored ? stored.string() : recipe, command_line);
   }
   const Found::Candidate& newest = found.candidates.front();
-  RunConfig config = parse_recipe(newest.manifest.configuration, (newest.path / kManifestName).string());
-  if (!recipe.empty()) {
-    const std::string recipe_name = resolve_config(recipe, {}).name;
-    if (recipe_name != config.name) fail_fixed("recipe", config.name, recipe_name);
-  }
-  for (const Setting& setting : command_line) change(config, setting);
+  RunConfig config = changed(parse_recipe(newest.manifest.configuration, (newest.path / kManifestName).string()),
+                             recipe, command_line);
   if (config.out.empty()) config.out = newest.path.parent_path().parent_path().string();
-  check_config(config);
   return config;
 }
 
 std::optional<std::string> finished_line(const RunConfig& config) {
   if (config.resume != kResumeAuto) return std::nullopt;
-  const Json summary = summary_of(config.out);
+  const Json summary = read_summary(config.out);
   if (!summary.is_object() || !is_there(fs::path(config.out) / "weights.safetensors")) return std::nullopt;
   const bool is_done = summary.value("state", "") == "done",
              was_told = summary.value("reason", "").starts_with("--steps");
