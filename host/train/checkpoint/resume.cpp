@@ -94,16 +94,15 @@ void change(RunConfig& config, const Setting& setting) {
 }
 
 // What is stored, with what may change and stands on the command line.
-RunConfig changed(RunConfig config, const std::string& recipe, const std::vector<Setting>& command_line) {
+RunConfig changed(const RunConfig& stored, const std::string& recipe, const std::vector<Setting>& command_line) {
   if (!recipe.empty()) {
     const std::string recipe_name = resolve_config(recipe, {}).name;
-    if (recipe_name != config.name) fail_fixed("recipe", config.name, recipe_name);
+    if (recipe_name != stored.name) fail_fixed("recipe", stored.name, recipe_name);
   }
-  const int repeat = config.repeat;
+  RunConfig config = stored;
   for (const Setting& setting : command_line) change(config, setting);
-  const bool was_series = repeat > 1;
-  if (is_series(config) != was_series) {
-    fail_fixed("repeat", fmt::format("{}", repeat), fmt::format("{}", config.repeat));
+  if (is_series(config) != is_series(stored)) {  // one may become longer, but no run a series
+    fail_fixed("repeat", fmt::format("{}", stored.repeat), fmt::format("{}", config.repeat));
   }
   check_config(config);
   return config;
