@@ -4,6 +4,7 @@
 
 #include <chrono>
 #include <fstream>
+#include <iostream>
 #include <iterator>
 #include <sstream>
 #include <string_view>
@@ -17,7 +18,7 @@ namespace convoy::test {
 namespace {
 
 constexpr const char* kScript = CONVOY_TEST_SOURCE_DIR "/tests/slurm/cluster";
-constexpr int kSecondsForACommand = 60;
+constexpr int kSecondsForACommand = 300;
 
 std::string quoted(const std::string& text) {
   std::string result = "'";
@@ -137,6 +138,13 @@ void OnSlurm::TearDownTestSuite() {
 void OnSlurm::SetUp() {
   if (!cluster().lack().empty()) GTEST_SKIP() << cluster().lack();
   if (!cluster().failure().empty()) GTEST_FAIL() << cluster().failure();
+}
+
+void OnSlurm::TearDown() {
+  if (HasFailure() && cluster().lack().empty()) {
+    std::cerr << cluster().control("logs").output
+              << cluster().login("cd runs && tail -n 40 *.out; tail -n 20 */summary.json").output << std::flush;
+  }
 }
 
 }  // namespace convoy::test

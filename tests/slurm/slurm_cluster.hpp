@@ -47,12 +47,13 @@ class SlurmCluster {
   std::string lack_, failure_;
 };
 
-// Cases of Slurm: skipped where there is no cluster.
+// Cases of Slurm: skipped where there is no cluster. After one that fails, stderr gets what Slurm and the jobs said.
 class OnSlurm : public testing::Test {
  protected:
   static void SetUpTestSuite();
   static void TearDownTestSuite();
   void SetUp() override;
+  void TearDown() override;
   static SlurmCluster& cluster() { return *cluster_; }
 
   static constexpr const char* kEnded = "COMPLETED|FAILED|CANCELLED|TIMEOUT|NODE_FAIL";
