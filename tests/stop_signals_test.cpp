@@ -58,6 +58,21 @@ TEST_F(StopSignals, a_second_one_after_a_second_ends_the_process) {
       testing::KilledBySignal(SIGTERM), "");
 }
 
+TEST_F(StopSignals, none_changes_the_exit_status_of_a_process_that_is_leaving) {
+  EXPECT_EXIT(
+      {
+        catch_stop_signals();
+        send(SIGUSR1);
+        if (wait_for_one() != SIGUSR1) std::_Exit(1);
+        std::this_thread::sleep_for(milliseconds(1200));
+        let_stop_signals_pass();
+        for (const int signal : kStopSignals) send(signal);
+        std::this_thread::sleep_for(milliseconds(500));
+        std::_Exit(75);
+      },
+      testing::ExitedWithCode(75), "");
+}
+
 TEST_F(StopSignals, one_that_a_shell_let_be_ignored_is_noted) {
   EXPECT_EXIT(
       {

@@ -69,6 +69,7 @@ int run(const ConfigOptions& options, const CommandContext& command) {
     const int threads = launch ? 1 : workers_of_process(config);
     const int stop_signal = threads > 1 ? train_on_threads(threads, config, runs, command, context, progress)
                                         : train_all(config, runs, workers, context);
+    let_stop_signals_pass();
     return static_cast<int>(stop_signal == 0 ? ExitCode::done : ExitCode::resumable);
   });
 }

@@ -15,6 +15,7 @@ namespace {
 constexpr std::chrono::seconds kSameRequest{1};
 
 std::atomic<int> received = 0;
+std::atomic<bool> is_leaving = false;
 
 sigset_t set_of_stop_signals() {
   sigset_t set;
@@ -34,6 +35,7 @@ void wait_for_signals() {
   const sigset_t set = set_of_stop_signals();
   std::chrono::steady_clock::time_point first;
   for (int signal = 0; sigwait(&set, &signal) == 0;) {
+    if (is_leaving) continue;
     const auto now = std::chrono::steady_clock::now();
     if (received == 0) {
       received = signal;
@@ -68,5 +70,7 @@ void catch_stop_signals() {
 }
 
 int received_stop_signal() { return received; }
+
+void let_stop_signals_pass() { is_leaving = true; }
 
 }  // namespace convoy

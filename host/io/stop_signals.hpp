@@ -1,4 +1,5 @@
-// SIGUSR1, SIGTERM and SIGINT ask a run to stop where it can be resumed. A second one ends the process at once.
+// SIGUSR1, SIGTERM and SIGINT ask a run to stop where it can be resumed. A second one ends the process at once, unless
+// it is leaving anyway.
 #pragma once
 
 #include <array>
@@ -14,5 +15,8 @@ const char* name_of_signal(int signal);  // "SIGTERM"; of those above
 void catch_stop_signals();
 // The first that came, or 0.
 int received_stop_signal();
+// From now on none does anything: the work is done and saved, and a launcher that sends one because another process has
+// left before may not change this one's exit status.
+void let_stop_signals_pass();
 
 }  // namespace convoy

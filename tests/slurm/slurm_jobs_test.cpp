@@ -231,5 +231,19 @@ TEST_F(SlurmJobs, scancel_stops_a_run_at_a_step) {
   EXPECT_EQ(summary_of(run)["reason"], "SIGTERM");
 }
 
+// srun ends ranks that leave later than the first.
+TEST_F(SlurmJobs, ranks_that_stopped_end_their_job_with_75_however_far_apart_they_leave) {
+  for (int time = 0; time < 3; ++time) {
+    const int id = cluster().submit("LD_PRELOAD=" CONVOY_TEST_PRELOADS "/slow_leave.so tools/submit train-multinode" +
+                                    std::string(kTwoByTwo) + kLong);
+    const std::filesystem::path run = cluster().run("train-multinode", id);
+    ASSERT_TRUE(cluster().wait_until("[ -s " + run.string() + "/metrics.jsonl ]", kSeconds));
+    EXPECT_EQ(cluster().login("scancel --signal=USR1 " + std::to_string(id)).code, 0);
+    EXPECT_EQ(cluster().wait_for(id, kEnded, kSeconds), "FAILED");
+    EXPECT_EQ(cluster().job(id)["ExitCode"], "75:0") << cluster().output("train-multinode", id);
+    EXPECT_EQ(summary_of(run)["state"], "stopped");
+  }
+}
+
 }  // namespace
 }  // namespace convoy::test
