@@ -4,6 +4,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <chrono>
+#include <cstdint>
 #include <filesystem>
 #include <fstream>
 #include <string>
@@ -13,6 +15,7 @@
 #include "support/shell.hpp"
 #include "support/smooth_networks.hpp"
 #include "support/temporary_folder.hpp"
+#include "train/checkpoint/checkpoint_folder.hpp"
 
 #ifndef CONVOY_TEST_EXECUTABLE
 #define CONVOY_TEST_EXECUTABLE ""
@@ -40,9 +43,15 @@ class ResumeProgram : public testing::Test {
                            "launch='" CONVOY_TEST_SOURCE_DIR "/tools/launch 2'\n" +
                            script);
   }
-  // Waits until that holds; for twenty seconds at most.
+  // Waits until that holds; for two minutes at most.
   static std::string wait_for(const std::string& condition) {
-    return "for i in $(seq 400); do if " + condition + "; then break; fi; sleep 0.05; done\n";
+    return "for i in $(seq 2400); do if " + condition + "; then break; fi; sleep 0.05; done\n";
+  }
+  // From here on CONVOY is the program with a library of tests/preload before its own.
+  static std::string preload(const std::string& name) {
+    return "printf '#!/bin/sh\\nLD_PRELOAD=" CONVOY_TEST_PRELOADS "/" + name +
+           ".so ASAN_OPTIONS=verify_asan_link_order=0 exec %s \"$@\"\\n' \"$CONVOY\" > preloaded\n"
+           "chmod +x preloaded; export CONVOY=$PWD/preloaded\n";
   }
 
   TemporaryFolder folder_;
@@ -98,6 +107,42 @@ TEST_F(ResumeProgram, processes_of_mpirun_go_on_to_the_bit) {
   ASSERT_EQ(done.code, 0) << done.output;
   EXPECT_THAT(done.output, HasSubstr("resumed after step"));
   EXPECT_EQ(test::weights_of(file("run")), test::weights_of(file("whole")));
+}
+
+// By an hour, back and forth: the clock that NTP sets, and that a person sees.
+TEST_F(ResumeProgram, jumps_of_the_wall_clock_change_nothing) {
+  const std::string newest = "ls -d run/checkpoints/step-* 2> /dev/null | tail -n 1";
+  const auto jump = [&](const char* seconds) {
+    return std::string("echo ") + seconds + " > clock.new; mv clock.new clock; last=$(" + newest + ")\n" +
+           // The one after next was certainly asked for after the jump.
+           wait_for("[ \"$(" + newest + ")\" \\> \"$last\" ]") + "last=$(" + newest + ")\n" +
+           wait_for("[ \"$(" + newest + ")\" \\> \"$last\" ]") + "[ \"$(" + newest +
+           ")\" \\> \"$last\" ] || echo no checkpoint after " + seconds + "\n";
+  };
+  const std::string clock = preload("clock") + "export CONVOY_TEST_CLOCK=$PWD/clock\n";
+  const auto begun = std::chrono::steady_clock::now();
+  const auto killed =
+      shell(clock + "$CONVOY " + kLong + "--epochs 100000 --checkpoint-every 1s --out run 2>&1 &\njob=$!\n" +
+            wait_for("[ -n \"$(" + newest + ")\" ]") + jump("-3600") + jump("3600") + "kill -9 $job\nwait $job");
+  EXPECT_EQ(killed.code, 128 + 9);
+  EXPECT_THAT(killed.output, testing::Not(HasSubstr("no checkpoint after")));
+  const std::int64_t step = CheckpointFolder(file("run")).steps().front();
+  const auto done = shell("echo -7200 > clock\n" + clock + "$CONVOY train --resume auto --out run --steps " +
+                          std::to_string(step + 100) + " 2>&1");
+  const std::chrono::duration<double> passed = std::chrono::steady_clock::now() - begun;
+  EXPECT_EQ(done.code, 0) << done.output;
+  const auto summary = test::summary_of(file("run"));
+  EXPECT_EQ(summary["resumed_at_step"], step);
+  for (const char* duration :
+       {"seconds", "startup_seconds", "train_seconds", "evaluation_seconds", "checkpoint_seconds"}) {
+    EXPECT_GE(summary[duration], 0) << duration;
+    EXPECT_LE(summary[duration], passed.count()) << duration;
+  }
+  double before = 0;
+  for (const auto& row : test::rows_of(file("run"), "step")) {
+    EXPECT_GE(row["elapsed_seconds"], before) << row;
+    before = row["elapsed_seconds"];
+  }
 }
 
 TEST_F(ResumeProgram, by_time_too) {
