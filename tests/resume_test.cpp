@@ -11,6 +11,7 @@
 #include <fstream>
 #include <iterator>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "support/backends.hpp"
@@ -215,6 +216,49 @@ TEST_F(Resume, on_another_number_of_ranks_from_the_mean_of_weights_and_moments) 
   // 12 images a step, not 6.
   EXPECT_EQ(rows_of(resumed(whole, 5, 1, {{"virtual-ranks", "2"}, {"log-every", "1"}}), "step")[0]["images_seen"],
             6 * 12);
+}
+
+// A job that lost a node goes on with fewer ranks, is interrupted, goes on with as many, and gets its node back.
+TEST_F(Resume, a_batch_per_rank_is_the_first_turns_whatever_ranks_the_later_ones_have) {
+  const Settings settings = smooth() + kNesterov + average("step", 4) +
+                            Settings{{"data", "synthetic:96"},  {"epochs", "3"},        {"batch", "6"},
+                                     {"batch-per-rank", "3"},   {"scale-rate", "sqrt"}, {"checkpoint-every", "4"},
+                                     {"keep-checkpoints", "9"}, {"log-every", "1"}};
+  const fs::path whole = run(settings);
+  fs::path turn = whole;
+  for (const auto& [step, ranks] : {std::pair(4, "1"), std::pair(8, "1"), std::pair(16, "2")}) {
+    turn = resumed(turn, step, 1, {{"virtual-ranks", ranks}, {"batch-per-rank", "3"}});
+    EXPECT_LT(distance(weights_of(turn).trained, weights_of(whole).trained), kRounding) << step;
+    const auto rows = rows_of(turn, "step"), expected = rows_of(whole, "step");
+    ASSERT_EQ(rows.size(), expected.size());
+    for (std::size_t i = 0; i < rows.size(); ++i) {
+      EXPECT_EQ(rows[i]["images_seen"], expected[i]["images_seen"]);
+      EXPECT_EQ(rows[i]["learning_rate"], expected[i]["learning_rate"]);
+    }
+    const char* const line = step == 8 ? "; in batches of 12, as it began" : "resumed after step 24";
+    EXPECT_THAT(said_when_resumed(turn, 1), HasSubstr(line));
+  }
+}
+
+TEST_F(Resume, ranks_with_samples_of_their_own_go_on_with_as_many_only) {
+  const Settings settings = smooth() + kNesterov + average("every:3", 2) +
+                            Settings{{"data", "synthetic:96"},
+                                     {"batch", "8"},
+                                     {"epochs", "2"},
+                                     {"checkpoint-every", "4"},
+                                     {"keep-checkpoints", "9"}};
+  for (const auto& [option, text] :
+       {std::pair(Settings{{"shard", "fixed"}}, "--shard fixed: each of the run's 2 ranks"),
+        std::pair(Settings{{"samples-per-rank", "40"}}, "--samples-per-rank 40: each of")}) {
+    const fs::path whole = run(settings + option);
+    EXPECT_EQ(weights_of(resumed(whole, 4, 1)), weights_of(whole));
+    try {
+      resumed(whole, 4, 1, {{"virtual-ranks", "1"}});
+      ADD_FAILURE() << text;
+    } catch (const UsageError& error) {
+      EXPECT_THAT(error.what(), testing::AllOf(HasSubstr(text), HasSubstr("; --virtual-ranks 2 can")));
+    }
+  }
 }
 
 TEST_F(Resume, only_what_may_change_does) {

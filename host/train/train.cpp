@@ -83,12 +83,16 @@ void check_same(const LoadedCheckpoint& checkpoint, const Dataset& data, const P
                checkpoint.path().string());
 }
 
-std::string resumed_line(const LoadedCheckpoint& checkpoint, const RunConfig& config, const World& world) {
+// given_batch: what the command line would make of as many ranks.
+std::string resumed_line(const LoadedCheckpoint& checkpoint, const RunConfig& config, const World& world,
+                         int given_batch) {
   const Manifest& manifest = checkpoint.manifest();
   std::string line = fmt::format("resumed after step {} from {}", manifest.step, checkpoint.path().string());
   if (checkpoint.has_other_ranks(world)) {
     line += fmt::format("; {} ranks before, {} now: they go on from the mean of weights and moments, in batches of {}",
                         manifest.world_size, world.size(), config.batch);
+  } else if (config.batch != given_batch) {
+    line += fmt::format("; in batches of {}, as it began on another number of ranks", config.batch);
   }
   return line;
 }
@@ -142,7 +146,7 @@ class Training {
 PlannedRun& Training::make_ready(const RunConfig& asked, const std::optional<LoadedCheckpoint>& resumed) {
   const World& world = inputs_.world;
   RunConfig config = asked;
-  if (resumed && resumed->has_other_ranks(world)) config = with_batches_of(resumed->manifest(), config);
+  if (resumed) config = with_batches_of(resumed->manifest(), config, world);
   const std::vector<std::string> lines = resolve_ranks(config, world);
   check_agreement(inputs_.communicator, config, inputs_.data.checksum, inputs_.model.layout);
   if (planned_ && planned_->serves(config)) {
@@ -190,7 +194,7 @@ RunResults Training::run(std::uint64_t seed, const std::string& out) {
   RunRecorder& recorder =
       context_.open(config, facts, {.images = plan.images(), .first = images_before, .epochs = config.epochs},
                     resumed ? &*resumed : nullptr);
-  if (resumed) context_.note(resumed_line(*resumed, config, world));
+  if (resumed) context_.note(resumed_line(*resumed, config, world, global_batch(asked, world)));
   const std::string folder = common_folder(communicator, recorder);
   std::vector<RankLog> rank_logs = open_rank_logs(
       config, inputs_, folder, recorder, resumed ? std::optional(position_of(resumed->manifest())) : std::nullopt);

@@ -58,7 +58,7 @@ void resolve_policy(RunConfig& config, const World& world, std::vector<std::stri
 void resolve_batch(RunConfig& config, const World& world, std::vector<std::string>& lines) {
   const int one_rank_batch = config.batch;
   if (config.batch_per_rank > 0) {
-    config.batch = config.batch_per_rank * world.size();
+    config.batch = global_batch(config, world);
     const double batches = static_cast<double>(config.batch) / one_rank_batch;
     const double factor = rate_factor(config.scale_rate, batches);
     if (factor != 1) {
@@ -107,6 +107,10 @@ void warn_of_start(const RunConfig& config, const World& world, std::vector<std:
 }
 
 }  // namespace
+
+int global_batch(const RunConfig& config, const World& world) {
+  return config.batch_per_rank > 0 ? config.batch_per_rank * world.size() : config.batch;
+}
 
 std::vector<std::string> resolve_ranks(RunConfig& config, const World& world) {
   std::vector<std::string> lines;

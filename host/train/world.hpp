@@ -15,6 +15,9 @@ struct World {
   int size() const { return workers * local; }
 };
 
+// The batch of so many ranks together.
+int global_batch(const RunConfig& config, const World& world);
+
 // Writes what is in force for so many ranks into `config`: the policy, the global batch, the rates and their warm-up;
 // afterwards the configuration says the same for any number of ranks, but for shards. Throws UsageError where a batch
 // has fewer samples than there are ranks, or samples_per_rank not the same for each. Returns lines for the user: what

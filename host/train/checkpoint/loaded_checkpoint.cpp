@@ -1,5 +1,7 @@
 #include "train/checkpoint/loaded_checkpoint.hpp"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <exception>
 #include <memory>
@@ -15,6 +17,23 @@
 namespace convoy {
 
 namespace fs = std::filesystem;
+
+namespace {
+
+void check_samples_are_shared(const Manifest& manifest, const RunConfig& config, const World& world) {
+  const std::string option = config.shard != "epoch" ? "--shard " + config.shard
+                             : config.samples_per_rank > 0
+                                 ? fmt::format("--samples-per-rank {}", config.samples_per_rank)
+                                 : "";
+  if (option.empty()) return;
+  const std::string remedy = manifest.world_size % world.workers == 0
+                                 ? fmt::format("--virtual-ranks {}", manifest.world_size / world.workers)
+                                 : "as many processes as before";
+  fail_usage("{}: each of the run's {} ranks has its own samples, so {} cannot go on in the same batches; {} can",
+             option, manifest.world_size, world.size(), remedy);
+}
+
+}  // namespace
 
 LoadedCheckpoint::LoadedCheckpoint(const fs::path& checkpoint, Manifest manifest, int first_rank, const World& world)
     : path_(checkpoint), manifest_(std::move(manifest)), shared_(open(kSharedFileName)), is_first_(first_rank == 0) {
@@ -78,8 +97,11 @@ std::optional<LoadedCheckpoint> load_checkpoint(const RunConfig& config, Communi
   return std::nullopt;
 }
 
-RunConfig with_batches_of(const Manifest& manifest, const RunConfig& config) {
+RunConfig with_batches_of(const Manifest& manifest, const RunConfig& config, const World& world) {
+  const bool has_other_ranks = manifest.world_size != world.size();
+  if (has_other_ranks) check_samples_are_shared(manifest, config, world);
   RunConfig result = parse_recipe(manifest.resolved, kManifestName);
+  if (!has_other_ranks && result.batch == global_batch(config, world)) return config;
   for (const RunOption& row : run_options()) {
     if (row.on_resume == OnResume::may_change) row.set(result, row.get(config));
   }

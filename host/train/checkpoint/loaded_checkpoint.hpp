@@ -44,7 +44,9 @@ class LoadedCheckpoint {
 std::optional<LoadedCheckpoint> load_checkpoint(const RunConfig& config, Communicator& communicator, const World& world,
                                                 const std::function<void(std::string_view)>& note);
 
-// The configuration of the run as it went on other numbers of ranks: what follows from their number stays.
-RunConfig with_batches_of(const Manifest& manifest, const RunConfig& config);
+// The configuration with which the run goes on: where its number of ranks has changed, now or in an earlier turn, what
+// once followed from that number stays, the batch above all. Throws UsageError where a rank's samples are its own,
+// which others cannot take over.
+RunConfig with_batches_of(const Manifest& manifest, const RunConfig& config, const World& world);
 
 }  // namespace convoy
