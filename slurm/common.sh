@@ -1,7 +1,8 @@
 # What the job scripts share: the site's settings, modules and networks, and how ranks are started. Sourced by bash.
 #
 # CONVOY_HOME is a checkout, or the copy that tools/submit makes of what a job needs. In the environment, or in
-# slurm/site.env: CONVOY_RUNS (where runs go), CONVOY_DEVICE, CONVOY_LAUNCHER and what site.env.example names.
+# slurm/site.env: CONVOY_RUNS (where runs go), CONVOY_DEVICE, CONVOY_LAUNCHER and what site.env.example names. Of
+# tools/submit --elastic: CONVOY_RANKS_PER_NODE, which share one task's processors.
 # shellcheck shell=bash disable=SC2034  # what the sourcing script uses looks unused here
 set -euo pipefail
 # shellcheck source=tools/common.sh
@@ -50,7 +51,7 @@ make_command() {
       "$root/tools/launch" $((nodes * per_node)) "$@")
   else  # srun takes none of these from sbatch in every version
     command=(srun "--mpi=$launcher" "--nodes=$nodes" "--ntasks=$((nodes * per_node))" "--ntasks-per-node=$per_node"
-      "--cpus-per-task=${SLURM_CPUS_PER_TASK:-1}" --cpu-bind=cores --kill-on-bad-exit=1 "$root/slurm/rank" "$@")
+      "--cpus-per-task=$((${SLURM_CPUS_PER_TASK:-1} / ${CONVOY_RANKS_PER_NODE:-1}))" --cpu-bind=cores --kill-on-bad-exit=1 "$root/slurm/rank" "$@")
   fi
 }
 launch() {
@@ -91,7 +92,7 @@ ranks_find_each_other() {
 find_launcher() {
   local greeting
   launcher=${CONVOY_LAUNCHER:-}
-  [ "$SLURM_NTASKS" != 1 ] || launcher=none
+  [ $((nodes * per_node)) != 1 ] || launcher=none
   [ -z "$launcher" ] || return 0
   greeting=$(mktemp)
   for launcher in pmix $(srun --mpi=list 2>&1 | grep -oE 'pmix_v[0-9]+|pmi2|cray_shasta' | sort -ru) mpirun; do
@@ -114,7 +115,9 @@ begin() {
   load_modules
   use_interface
   nodes=$SLURM_JOB_NUM_NODES
-  per_node=${SLURM_NTASKS_PER_NODE:-$((SLURM_NTASKS / nodes))}
+  per_node=${CONVOY_RANKS_PER_NODE:-${SLURM_NTASKS_PER_NODE:-$((SLURM_NTASKS / nodes))}}
+  # An elastic job is one task a node for Slurm (tools/submit says why); mpirun asks this variable how many ranks fit.
+  [ -z "${CONVOY_RANKS_PER_NODE:-}" ] || export SLURM_TASKS_PER_NODE="$per_node(x$nodes)"
   device=${CONVOY_DEVICE:-cuda}
   runs=${CONVOY_RUNS:-$root/runs}
   run=$runs/$SLURM_JOB_NAME-$SLURM_JOB_ID

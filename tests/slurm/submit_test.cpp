@@ -59,6 +59,9 @@ TEST_F(Submit, refuses_in_one_line_what_it_cannot_submit) {
   };
   expect_refusal(submit("trian"), "no job script trian");
   expect_refusal(submit("train --gpus-per-node"), "--gpus-per-node needs a number");
+  expect_refusal(submit("train-requeue --elastic=2"), "--elastic=2: a number below --nodes=2 expected");
+  expect_refusal(submit("train-requeue --elastic=few"), "--elastic=few: a number");
+  expect_refusal(submit("train-requeue --nodes=1-4 --elastic"), "a number below --nodes=1-4 expected");
   expect_refusal(submit("train", "CONVOY_SITE=nowhere.env"), "CONVOY_SITE: no file nowhere.env");
   write_site("CONVOY_GPU_REQUEST=all");
   expect_refusal(submit("train"), "CONVOY_GPU_REQUEST=all");
@@ -93,6 +96,18 @@ TEST_F(Submit, the_job_runs_a_copy_of_all_that_it_needs) {
               HasSubstr("./build/convoy\n./slurm/common.sh\n./slurm/rank\n./slurm/site.env\n./tools/common.sh\n"
                         "./tools/launch\n./train-multinode.sbatch\n"));
   EXPECT_THAT(outcome.output, Not(HasSubstr("gpus-per-node")));
+}
+
+TEST_F(Submit, an_elastic_job_asks_for_a_range_of_nodes_and_shares_out_one_task) {
+  const auto plain = submit("train-requeue --elastic --time=5");
+  EXPECT_THAT(plain.output, AllOf(HasSubstr(" CONVOY_RANKS_PER_NODE=4 sbatch "),
+                                  HasSubstr(" --time=5 --nodes=1-2 --cpus-per-task=32 --requeue ")));
+  const auto given = submit("train-multinode --elastic=3 -N 8 --ntasks-per-node=2 --cpus-per-task 5");
+  EXPECT_THAT(given.output,
+              AllOf(HasSubstr(" CONVOY_RANKS_PER_NODE=2 sbatch "), HasSubstr(" --nodes=3-8 --cpus-per-task=10 ")));
+  EXPECT_THAT(given.output, Not(HasSubstr("ntasks")));
+  const auto scripts = test::run_shell("cat " + folder_.path().string() + "/runs/submitted/*/*.sbatch");
+  EXPECT_THAT(scripts.output, AllOf(HasSubstr("#SBATCH --nodes=2  --gpus-per-node=4"), Not(HasSubstr("ntasks"))));
 }
 
 TEST_F(Submit, with_live_the_job_runs_the_checkout_itself) {
