@@ -1,5 +1,6 @@
 #include "slurm/slurm_cluster.hpp"
 
+#include <fmt/format.h>
 #include <unistd.h>
 
 #include <chrono>
@@ -44,7 +45,7 @@ std::string make_checkout(const std::filesystem::path& folder) {
 
 }  // namespace
 
-SlurmCluster::SlurmCluster() {
+SlurmCluster::SlurmCluster(int nodes, const std::string& start) {
   if (std::string_view(CONVOY_TEST_EXECUTABLE).empty()) {
     lack_ = "built without the executable";
     return;
@@ -55,7 +56,7 @@ SlurmCluster::SlurmCluster() {
     return;
   }
   outcome = run_shell(make_checkout(checkout()) + " 2>&1");
-  if (outcome.code == 0) outcome = control("start 4 " + std::to_string(::getpid()));
+  if (outcome.code == 0) outcome = control(fmt::format("start {} {} {}", nodes, ::getpid(), start));
   if (outcome.code != 0) failure_ = outcome.output;
 }
 

@@ -13,9 +13,12 @@
 
 namespace convoy::test {
 
+inline constexpr const char* kEnded = "COMPLETED|FAILED|CANCELLED|TIMEOUT|NODE_FAIL";
+
 class SlurmCluster {
  public:
-  SlurmCluster();
+  // start: what tests/slurm/cluster is told to start, more than the number of nodes.
+  explicit SlurmCluster(int nodes = 4, const std::string& start = "");
   SlurmCluster(const SlurmCluster&) = delete;
   SlurmCluster& operator=(const SlurmCluster&) = delete;
   ~SlurmCluster();
@@ -55,8 +58,6 @@ class OnSlurm : public testing::Test {
   void SetUp() override;
   void TearDown() override;
   static SlurmCluster& cluster() { return *cluster_; }
-
-  static constexpr const char* kEnded = "COMPLETED|FAILED|CANCELLED|TIMEOUT|NODE_FAIL";
 
  private:
   static SlurmCluster* cluster_;

@@ -32,7 +32,7 @@ class SlurmJobs : public OnSlurm {
   static std::string done(const std::string& script, const std::string& options, const std::string& arguments, int& id,
                           const std::string& environment = "") {
     id = cluster().submit(environment + " tools/submit " + script + options + " -- " + arguments);
-    EXPECT_EQ(cluster().wait_for(id, OnSlurm::kEnded, kSeconds), "COMPLETED") << cluster().output(script, id);
+    EXPECT_EQ(cluster().wait_for(id, kEnded, kSeconds), "COMPLETED") << cluster().output(script, id);
     return cluster().output(script, id);
   }
   // Puts a program of bash before others of its name; what to set PATH to.
