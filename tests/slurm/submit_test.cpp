@@ -5,7 +5,9 @@
 #include <algorithm>
 #include <filesystem>
 #include <fstream>
+#include <sstream>
 #include <string>
+#include <vector>
 
 #include "support/shell.hpp"
 #include "support/temporary_folder.hpp"
@@ -113,6 +115,26 @@ TEST_F(Submit, an_elastic_job_asks_for_a_range_of_nodes_and_shares_out_one_task)
 TEST_F(Submit, with_live_the_job_runs_the_checkout_itself) {
   const auto outcome = submit("train --live");
   EXPECT_THAT(outcome.output, HasSubstr("CONVOY_HOME=" + folder_.path().string() + " "));
+}
+
+// Of a line Apptainer reads the first two words, a file and where it goes, and no others.
+TEST(Container, takes_what_a_build_needs_a_file_or_folder_a_line) {
+  const auto files = test::run_shell("sed -n '/^%files/,/^$/p' '" CONVOY_TEST_SOURCE_DIR "/slurm/convoy.def'");
+  std::istringstream lines(files.output);
+  std::string line;
+  std::getline(lines, line);
+  std::vector<std::string> sources;
+  while (std::getline(lines, line) && !line.empty()) {
+    std::istringstream words(line);
+    std::string source, destination, more;
+    words >> source >> destination >> more;
+    EXPECT_TRUE(std::filesystem::exists(std::filesystem::path(CONVOY_TEST_SOURCE_DIR) / source)) << line;
+    EXPECT_EQ(destination, "/opt/convoy/") << line;
+    EXPECT_EQ(more, "") << line;
+    sources.push_back(source);
+  }
+  EXPECT_THAT(sources,
+              testing::IsSupersetOf({"CMakeLists.txt", "CMakePresets.json", "cuda", "host", "include", "tools"}));
 }
 
 }  // namespace
