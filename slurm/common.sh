@@ -51,7 +51,8 @@ make_command() {
       "$root/tools/launch" $((nodes * per_node)) "$@")
   else  # srun takes none of these from sbatch in every version
     command=(srun "--mpi=$launcher" "--nodes=$nodes" "--ntasks=$((nodes * per_node))" "--ntasks-per-node=$per_node"
-      "--cpus-per-task=$((${SLURM_CPUS_PER_TASK:-1} / ${CONVOY_RANKS_PER_NODE:-1}))" --cpu-bind=cores --kill-on-bad-exit=1 "$root/slurm/rank" "$@")
+      "--cpus-per-task=$((${SLURM_CPUS_PER_TASK:-1} / ${CONVOY_RANKS_PER_NODE:-1}))" --cpu-bind=cores
+      --kill-on-bad-exit=1 "$root/slurm/rank" "$@")
   fi
 }
 launch() {
