@@ -53,7 +53,12 @@ class SlurmRequeue : public OnSlurm {
     return cluster().run(script, id).string() + "/checkpoints";
   }
   static bool wait_for_a_checkpoint(const std::string& script, int id) {
-    return cluster().wait_until("ls -d " + checkpoints(script, id) + "/step-* > /dev/null 2>&1", kSeconds);
+    const std::string ended = "|" + std::string(kEnded) + "|";
+    for (int second = 0; second < kSeconds; ++second) {
+      if (cluster().wait_until("ls -d " + checkpoints(script, id) + "/step-* > /dev/null 2>&1", 1)) return true;
+      if (ended.find("|" + cluster().job(id)["JobState"] + "|") != std::string::npos) return false;
+    }
+    return false;
   }
   static bool wait_for_restart(int id, int seconds) {
     return cluster().wait_until(std::string(CONVOY_TEST_SOURCE_DIR) + "/tests/slurm/cluster login ../cluster " +
