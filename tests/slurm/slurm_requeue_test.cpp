@@ -75,13 +75,14 @@ class SlurmRequeue : public OnSlurm {
 
 TEST_F(SlurmRequeue, a_job_at_its_time_limit_queues_again_and_ends_with_the_undisturbed_weights) {
   undisturbed();
-  slow_links();
+  slow_links("20mbit");
   if (IsSkipped()) return;
-  // Slurm sends the signal within 30 s of the start: it looks that often, and takes the time from then on as too short.
-  const int id = submit("train-requeue", "--time=1 --signal=B:USR1@50");
+  // Slurm looks every 30 s whether a signal is due until it looks again: here 30 to 60 s after the start. One that comes
+  // before the script is there is lost.
+  const int id = submit("train-requeue", "--time=3 --signal=B:USR1@120");
   EXPECT_TRUE(wait_for_restart(id, kSeconds)) << cluster().output("train-requeue", id);
   fast_links();
-  EXPECT_EQ(cluster().login("scontrol update JobId=" + std::to_string(id) + " TimeLimit=5").code, 0);
+  EXPECT_EQ(cluster().login("scontrol update JobId=" + std::to_string(id) + " TimeLimit=30").code, 0);
   expect_the_undisturbed_weights("train-requeue", id);
   EXPECT_THAT(cluster().output("train-requeue", id), HasSubstr("train-requeue: queues again"));
 }
