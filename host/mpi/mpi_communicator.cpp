@@ -202,7 +202,7 @@ std::string mpi_version() {
   // "Open MPI v4.1.4, package: ..." and "MPICH Version:\t4.0.2\n..."
   std::string name(all.substr(0, all.find_first_of(",\n")));
   const auto space = [](char c) { return c == ' ' || c == '\t'; };
-  name.erase(std::ranges::unique(name, [&](char a, char b) { return space(a) && space(b); }).begin(), name.end());
+  name.erase(std::unique(name.begin(), name.end(), [&](char a, char b) { return space(a) && space(b); }), name.end());
   std::ranges::replace(name, '\t', ' ');
   return name;
 }
