@@ -77,8 +77,8 @@ TEST_F(SlurmRequeue, a_job_at_its_time_limit_queues_again_and_ends_with_the_undi
   undisturbed();
   slow_links("20mbit");
   if (IsSkipped()) return;
-  // Slurm looks every 30 s whether a signal is due until it looks again: here 30 to 60 s after the start. One that comes
-  // before the script is there is lost.
+  // Slurm looks every 30 s whether a signal is due until it looks again: here 30 to 60 s after the start. One that
+  // comes before the script is there is lost.
   const int id = submit("train-requeue", "--time=3 --signal=B:USR1@120");
   EXPECT_TRUE(wait_for_restart(id, kSeconds)) << cluster().output("train-requeue", id);
   fast_links();
