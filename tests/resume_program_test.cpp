@@ -154,6 +154,16 @@ TEST_F(ResumeProgram, by_time_too) {
   EXPECT_GT(test::summary_of(file("run"))["resumed_at_step"], 0);
 }
 
+TEST_F(ResumeProgram, by_time_on_several_processes_too) {
+  if (test::run_shell("command -v mpirun").code != 0) GTEST_SKIP() << "no mpirun on the PATH";
+  const std::string has_saved = "ls run/checkpoints/step-*/rank-1.safetensors 2> /dev/null | grep -q .";
+  const auto outcome =
+      shell("$launch " + kLong + "--average every:4 --epochs 100000 --checkpoint-every 1s --out run 2>&1 &\njob=$!\n" +
+            wait_for(has_saved) + has_saved + " || echo no checkpoint\nkill -TERM $job\nwait $job");
+  EXPECT_EQ(outcome.code, 75) << outcome.output;
+  EXPECT_THAT(outcome.output, testing::Not(HasSubstr("no checkpoint")));
+}
+
 // A file where the folder would be hinders root too.
 TEST_F(ResumeProgram, a_checkpoint_that_cannot_be_written_is_a_warning_and_a_stop_without_one_a_failure) {
   const std::string hindered = "$CONVOY " + kLong + "--out run --checkpoint-every 30 2>&1 &\njob=$!\n" +

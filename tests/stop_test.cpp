@@ -7,10 +7,12 @@
 #include <string>
 #include <string_view>
 
+#include "io/embedded.hpp"
 #include "mpi/mpi_communicator.hpp"
 #include "support/run_files.hpp"
 #include "support/shell.hpp"
 #include "support/temporary_folder.hpp"
+#include "train/checkpoint/checkpoint_folder.hpp"
 
 #ifndef CONVOY_TEST_EXECUTABLE
 #define CONVOY_TEST_EXECUTABLE ""
@@ -88,6 +90,19 @@ TEST_F(Stop, an_evaluation_is_left_between_two_batches) {
   EXPECT_EQ(outcome.code, 75) << outcome.output;
   EXPECT_TRUE(test::rows_of(run(), "epoch").empty());
   EXPECT_FALSE(test::summary_of(run()).contains("test_accuracy"));
+}
+
+// Slurm kills 30 s after its SIGTERM.
+TEST_F(Stop, every_network_of_the_zoo_has_saved_within_twenty_seconds) {
+  const std::string timed =
+      "begun=$(date +%s); kill -TERM $job; wait $job; code=$?; echo $(($(date +%s) - begun)); exit $code";
+  for (const EmbeddedFile& network : embedded_networks()) {
+    std::filesystem::remove_all(run());
+    const auto outcome = stopped(kConvoy, "--batch 32 --model " + std::string(network.name), timed);
+    EXPECT_EQ(outcome.code, 75) << network.name << ": " << outcome.output;
+    EXPECT_LE(std::stoi("0" + outcome.output), 20) << network.name;
+    EXPECT_EQ(CheckpointFolder(run()).steps().size(), 1) << network.name;
+  }
 }
 
 }  // namespace
