@@ -307,12 +307,12 @@ TEST_F(Mpi, the_bench_of_averages_prints_one_line_of_json_or_of_text) {
   EXPECT_EQ(json["workers"], 3);
   EXPECT_EQ(json["hosts"], 1);
   EXPECT_EQ(json["communicator"], "mpi");
-  const double bytes = json["average_bytes"], seconds = json["average_seconds"];
+  const double bytes = json["average_bytes"], average_seconds = json["average_seconds"];
   EXPECT_GT(bytes, 4 * 350'000);  // the parameters of `seed`, and what aligns them
   EXPECT_LT(bytes, 4 * 360'000);
   EXPECT_GT(json["seconds_of_smallest"], 0.0);
   EXPECT_GT(json["bare_seconds"], 0.0);
-  EXPECT_NEAR(json["bus_bytes_per_second"].get<double>() * seconds / bytes, 4.0 / 3, 1e-9) << "2 (N - 1) / N";
+  EXPECT_NEAR(json["bus_bytes_per_second"].get<double>() * average_seconds / bytes, 4.0 / 3, 1e-9) << "2 (N - 1) / N";
   const auto as_text = launch(2, bench);
   ASSERT_EQ(as_text.code, 0) << as_text.output;
   EXPECT_THAT(as_text.output, HasSubstr("seed, 2 workers by mpi: an average of 1.43 MB"));

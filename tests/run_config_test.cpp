@@ -155,6 +155,7 @@ TEST(RunConfigs, every_value_of_every_option_survives_the_resolved_recipe) {
                                          {"evaluate-every", "end"},
                                          {"checkpoint-every", "5m"},
                                          {"keep-checkpoints", "3"},
+                                         {"on-nan", "rollback"},
                                          {"log-every", "7"},
                                          {"evaluation-batch", "500"},
                                          {"init", "/w/weights.safetensors"},
