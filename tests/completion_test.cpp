@@ -15,10 +15,6 @@
 #include "support/temporary_folder.hpp"
 #include "train/run_options.hpp"
 
-#ifndef CONVOY_TEST_EXECUTABLE
-#define CONVOY_TEST_EXECUTABLE ""
-#endif
-
 namespace convoy {
 namespace {
 

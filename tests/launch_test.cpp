@@ -18,10 +18,6 @@
 #include "support/shell.hpp"
 #include "support/temporary_folder.hpp"
 
-#ifndef CONVOY_TEST_EXECUTABLE
-#define CONVOY_TEST_EXECUTABLE ""
-#endif
-
 namespace convoy {
 namespace {
 

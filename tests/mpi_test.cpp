@@ -23,10 +23,6 @@
 #include "support/sparks.hpp"
 #include "support/temporary_folder.hpp"
 
-#ifndef CONVOY_TEST_EXECUTABLE
-#define CONVOY_TEST_EXECUTABLE ""
-#endif
-
 namespace convoy {
 namespace {
 

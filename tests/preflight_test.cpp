@@ -19,10 +19,6 @@
 #include "support/temporary_folder.hpp"
 #include "support/thread_ranks.hpp"
 
-#ifndef CONVOY_TEST_EXECUTABLE
-#define CONVOY_TEST_EXECUTABLE ""
-#endif
-
 namespace convoy {
 namespace {
 

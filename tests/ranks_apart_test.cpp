@@ -22,10 +22,6 @@
 #include "train/weights_file.hpp"
 #include "train/world.hpp"
 
-#ifndef CONVOY_TEST_EXECUTABLE
-#define CONVOY_TEST_EXECUTABLE ""
-#endif
-
 namespace convoy {
 namespace {
 

@@ -9,17 +9,11 @@
 #include <filesystem>
 #include <fstream>
 #include <string>
-#include <string_view>
 
+#include "support/program_test.hpp"
 #include "support/run_files.hpp"
-#include "support/shell.hpp"
 #include "support/smooth_networks.hpp"
-#include "support/temporary_folder.hpp"
 #include "train/checkpoint/checkpoint_folder.hpp"
-
-#ifndef CONVOY_TEST_EXECUTABLE
-#define CONVOY_TEST_EXECUTABLE ""
-#endif
 
 namespace convoy {
 namespace {
@@ -27,35 +21,19 @@ namespace {
 namespace fs = std::filesystem;
 using testing::HasSubstr;
 
-class ResumeProgram : public testing::Test {
+class ResumeProgram : public test::ProgramTest {
  protected:
   void SetUp() override {
-    if (std::string_view(CONVOY_TEST_EXECUTABLE).empty()) GTEST_SKIP() << "built without the executable";
+    ProgramTest::SetUp();
     std::ofstream(file("smooth_norm.json")) << test::kSmoothNormNetwork;
   }
 
-  fs::path file(const std::string& name) const { return folder_.path() / name; }
-  // In the test's folder; $launch starts two processes.
-  test::ShellOutcome shell(const std::string& script) const {
-    return test::run_shell("cd '" + folder_.path().string() +
-                           "'\nexport CONVOY='" CONVOY_TEST_EXECUTABLE
-                           "' OMPI_MCA_rmaps_base_oversubscribe=1\n"
-                           "launch='" CONVOY_TEST_SOURCE_DIR "/tools/launch 2'\n" +
-                           script);
-  }
-  // Waits until that holds; for two minutes at most.
-  static std::string wait_for(const std::string& condition) {
-    return "end=$(($(date +%s) + 120)); while [ $(date +%s) -lt $end ]; do if " + condition +
-           "; then break; fi; sleep 0.1; done\n";
-  }
   // From here on CONVOY is the program with a library of tests/preload before its own.
   static std::string preload(const std::string& name) {
     return "printf '#!/bin/sh\\nLD_PRELOAD=" CONVOY_TEST_PRELOADS "/" + name +
            ".so ASAN_OPTIONS=verify_asan_link_order=0 exec %s \"$@\"\\n' \"$CONVOY\" > preloaded\n"
            "chmod +x preloaded; export CONVOY=$PWD/preloaded\n";
   }
-
-  TemporaryFolder folder_;
 };
 
 const std::string kTrain =

@@ -8,19 +8,13 @@
 #include <fstream>
 #include <nlohmann/json.hpp>
 #include <string>
-#include <string_view>
 
 #include "mpi/mpi_communicator.hpp"
 #include "support/data_files.hpp"
 #include "support/files.hpp"
+#include "support/program_test.hpp"
 #include "support/run_files.hpp"
-#include "support/shell.hpp"
 #include "support/smooth_networks.hpp"
-#include "support/temporary_folder.hpp"
-
-#ifndef CONVOY_TEST_EXECUTABLE
-#define CONVOY_TEST_EXECUTABLE ""
-#endif
 
 namespace convoy {
 namespace {
@@ -30,31 +24,18 @@ using test::text_of;
 using testing::AllOf;
 using testing::HasSubstr;
 
-class SeriesProgram : public testing::Test {
+class SeriesProgram : public test::ProgramTest {
  protected:
   void SetUp() override {
-    if (std::string_view(CONVOY_TEST_EXECUTABLE).empty()) GTEST_SKIP() << "built without the executable";
+    ProgramTest::SetUp();
     std::ofstream(file("smooth.json")) << test::kSmoothNormNetwork;
   }
 
-  fs::path file(const std::string& name) const { return folder_.path() / name; }
-  // In the test's folder; $launch starts two processes.
-  test::ShellOutcome shell(const std::string& script) const {
-    return test::run_shell("cd '" + folder_.path().string() +
-                           "'\nexport CONVOY='" CONVOY_TEST_EXECUTABLE
-                           "' OMPI_MCA_rmaps_base_oversubscribe=1\n"
-                           "launch='" CONVOY_TEST_SOURCE_DIR "/tools/launch 2'\n" +
-                           script);
-  }
-  // Waits until that holds; for a minute at most.
-  static std::string wait_for(const std::string& condition) {
-    return "for i in $(seq 1200); do if " + condition + "; then break; fi; sleep 0.05; done\n";
-  }
   // The series is stopped by a signal in its second run, goes on, and then is what it would have been. Processes agree
   // on a stop within two seconds: by then the second run may be done, and the third must not begin.
   void expect_to_go_on(const std::string& command) {
     const auto stopped = shell(command + "--repeat 3 --out series 2>&1 &\njob=$!\n" +
-                               wait_for("[ -s series/seed-5/metrics.jsonl ]") + "kill -TERM $job\nwait $job");
+                               wait_for("[ -s series/seed-5/metrics.jsonl ]", 60) + "kill -TERM $job\nwait $job");
     ASSERT_EQ(stopped.code, 75) << stopped.output;
     EXPECT_EQ(test::summary_of(file("series/seed-4"))["state"], "done");
     const bool is_within_a_run = test::summary_of(file("series/seed-5"))["state"] == "stopped";
@@ -78,8 +59,6 @@ class SeriesProgram : public testing::Test {
     EXPECT_THAT(again.output, AllOf(HasSubstr("the run in series/seed-4 has taken its 3000 steps"),
                                     HasSubstr("the run in series/seed-6 has taken"), HasSubstr("(n = 3)")));
   }
-
-  TemporaryFolder folder_;
 };
 
 // 3000 steps, long enough for a signal to come between.
@@ -117,7 +96,7 @@ TEST_F(SeriesProgram, reads_its_data_once) {
   fs::create_directories(file("data"));
   test::write(file("data").string(), test::idx_files(300, 60));
   const auto outcome = shell("$CONVOY " + kTrain + "--data data --repeat 2 --out series 2>&1 &\njob=$!\n" +
-                             wait_for("[ -s series/seed-4/metrics.jsonl ]") + "mv data elsewhere\nwait $job");
+                             wait_for("[ -s series/seed-4/metrics.jsonl ]", 60) + "mv data elsewhere\nwait $job");
   EXPECT_EQ(outcome.code, 0) << outcome.output;
   EXPECT_EQ(test::summary_of(file("series/seed-5"))["state"], "done");
 }

@@ -14,10 +14,6 @@
 #include "support/temporary_folder.hpp"
 #include "train/checkpoint/checkpoint_folder.hpp"
 
-#ifndef CONVOY_TEST_EXECUTABLE
-#define CONVOY_TEST_EXECUTABLE ""
-#endif
-
 namespace convoy {
 namespace {
 

@@ -11,10 +11,6 @@
 #include <string_view>
 #include <thread>
 
-#ifndef CONVOY_TEST_EXECUTABLE
-#define CONVOY_TEST_EXECUTABLE ""
-#endif
-
 namespace convoy::test {
 namespace {
 

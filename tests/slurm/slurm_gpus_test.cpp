@@ -11,10 +11,6 @@
 #include "support/run_files.hpp"
 #include "support/smooth_networks.hpp"
 
-#ifndef CONVOY_TEST_EXECUTABLE
-#define CONVOY_TEST_EXECUTABLE ""
-#endif
-
 namespace convoy::test {
 namespace {
 
