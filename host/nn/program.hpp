@@ -52,6 +52,9 @@ class Program {
   // Called after each operation of either pass, once it is enqueued.
   using OperationDone = std::function<void(Pass pass, int operation)>;
   void on_operation(OperationDone call) { on_operation_ = std::move(call); }
+  void on_progress(std::function<void()> call) {
+    on_operation([call = std::move(call)](Pass, int) { call(); });
+  }
 
   int batch() const { return batch_; }
   const LoweredNetwork& network() const { return network_; }

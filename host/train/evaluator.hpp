@@ -46,9 +46,7 @@ class Evaluator {
   // Of weights that this worker alone has, without the others.
   Evaluation evaluate_alone(const Weights& weights, DeviceSet& set) { return *evaluate(weights, set, *self_); }
   // Called after each operation, for whoever watches the progress.
-  void on_progress(std::function<void()> call) {
-    program_.on_operation([call = std::move(call)](Pass, int) { call(); });
-  }
+  void on_progress(std::function<void()> call) { program_.on_progress(std::move(call)); }
   // Asked after each batch whether to go on, equally often on all workers, which must have the same answer. Not of
   // evaluate_alone.
   void on_batch(std::function<bool()> go_on) { go_on_ = std::move(go_on); }

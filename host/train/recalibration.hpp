@@ -23,9 +23,7 @@ class Recalibration {
                 DeviceSet& training, const PixelScale& pixels, int batch, int batches);
 
   // Called after each operation, for whoever watches the progress.
-  void on_progress(std::function<void()> call) {
-    program_.on_operation([call = std::move(call)](Pass, int) { call(); });
-  }
+  void on_progress(std::function<void()> call) { program_.on_progress(std::move(call)); }
 
   // Asked after each batch whether to go on, equally often on all workers, which must have the same answer.
   void on_batch(std::function<bool()> go_on) { go_on_ = std::move(go_on); }
