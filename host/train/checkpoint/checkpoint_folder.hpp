@@ -14,6 +14,7 @@ class CheckpointFolder {
  public:
   explicit CheckpointFolder(const std::filesystem::path& run) : path_(run / "checkpoints") {}
 
+  std::filesystem::path run() const { return path_.parent_path(); }
   // A checkpoint of that step; and where its files are written before it is one.
   std::filesystem::path checkpoint(std::int64_t step) const;
   std::filesystem::path temporary(std::int64_t step) const;

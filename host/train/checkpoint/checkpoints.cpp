@@ -29,7 +29,6 @@ Checkpoints::Checkpoints(Backend& backend, Communicator& communicator, const fs:
                          const CheckpointOptions& options, std::function<void(std::string_view)> warn)
     : backend_(backend),
       communicator_(communicator),
-      run_(folder),
       folder_(folder),
       options_(options),
       warn_(std::move(warn)),

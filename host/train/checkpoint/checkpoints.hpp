@@ -45,7 +45,7 @@ class Checkpoints {
 
   // On the first worker, once: the time between two has passed, and the one before is written.
   bool asks_by_time();
-  const std::filesystem::path& run() const { return run_; }  // on every worker
+  std::filesystem::path run() const { return folder_.run(); }  // on every worker
   // By the number of steps.
   bool is_due_after(std::int64_t step) const { return options_.interval.is_due_after(step); }
   // Neither, but when the run ends.
@@ -77,7 +77,6 @@ class Checkpoints {
 
   Backend& backend_;
   Communicator& communicator_;
-  std::filesystem::path run_;
   CheckpointFolder folder_;
   CheckpointOptions options_;
   std::function<void(std::string_view)> warn_;
