@@ -119,10 +119,15 @@ class CpuBackend final : public Backend {
   void pack_activation(int batch, const Extent&, const float* host_nhwc, void* device) override;
   void unpack_activation(int batch, const Extent&, const void* device, float* host_nhwc) override;
 
-  void upload(void* device, const void* host, std::size_t bytes) override { std::memcpy(device, host, bytes); }
-  void download(void* host, const void* device, std::size_t bytes) override { std::memcpy(host, device, bytes); }
-  void copy(void* to, const void* from, std::size_t bytes) override { std::memcpy(to, from, bytes); }
-  void zero(void* device, std::size_t bytes) override { std::memset(device, 0, bytes); }
+  void upload(void* device, const void* host, std::size_t bytes) override { copy(device, host, bytes); }
+  void download(void* host, const void* device, std::size_t bytes) override { copy(host, device, bytes); }
+  // The addresses of nothing may be null, which memcpy and memset forbid.
+  void copy(void* to, const void* from, std::size_t bytes) override {
+    if (bytes > 0) std::memcpy(to, from, bytes);
+  }
+  void zero(void* device, std::size_t bytes) override {
+    if (bytes > 0) std::memset(device, 0, bytes);
+  }
   void wait() override {}
 
   void begin_step(const StepRow* rows, std::int32_t* cursor, StepRow* current) override {

@@ -196,7 +196,7 @@ class Backend {
   virtual void pack_activation(int batch, const Extent&, const float* host_nhwc, void* device) = 0;
   virtual void unpack_activation(int batch, const Extent&, const void* device, float* host_nhwc) = 0;
 
-  // Host <-> device, ordered with what is enqueued. `download` waits.
+  // Host <-> device, ordered with what is enqueued. `download` waits. Of no bytes, addresses may be null.
   virtual void upload(void* device, const void* host, std::size_t bytes) = 0;
   virtual void download(void* host, const void* device, std::size_t bytes) = 0;
   virtual void copy(void* to, const void* from, std::size_t bytes) = 0;

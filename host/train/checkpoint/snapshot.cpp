@@ -19,8 +19,7 @@ std::byte* Snapshot::add(std::string_view name, TensorType type, std::size_t ele
 }
 
 void Snapshot::device(std::string_view name, float* data, std::size_t count) {
-  std::byte* to = add(name, TensorType::f32, count);
-  if (count > 0) backend_.download(to, data, count * sizeof(float));
+  backend_.download(add(name, TensorType::f32, count), data, count * sizeof(float));
 }
 
 void Snapshot::values(std::string_view name, std::vector<double>& values) {
@@ -51,7 +50,7 @@ std::span<const std::byte> SnapshotReader::find(std::string_view name) const {
 }
 
 void SnapshotReader::device(std::string_view name, float* data, std::size_t count) {
-  if (count > 0) backend_.upload(data, find(name).data(), count * sizeof(float));
+  backend_.upload(data, find(name).data(), count * sizeof(float));
 }
 
 template <typename T>

@@ -41,7 +41,7 @@ void StateReader::device(std::string_view name, float* data, std::size_t count) 
     for (const std::vector<float>& part : parts) sum += part[i];
     mean[i] = static_cast<float>(sum / static_cast<double>(parts.size()));
   }
-  if (count > 0) backend_.upload(data, mean.data(), count * sizeof(float));
+  backend_.upload(data, mean.data(), count * sizeof(float));
 }
 
 template <typename T>
