@@ -85,6 +85,26 @@ TEST_F(JudgeTest, of_several_that_stand_still_one_whose_process_is_stopped_is_to
             "rank 1 on node1 has not moved for 60 s: training, epoch 1, step 49, and its process is silent");
 }
 
+// Rank 0 was slow already when rank 1, which waited for it, was stopped; now rank 0's device waits for that of rank 1.
+TEST_F(JudgeTest, nobody_is_blamed_while_a_process_is_silent_that_may_be_the_reason) {
+  hear(0, training(12, 48));
+  hear(1, waiting(13, 48));
+  hear(2, training(12, 48));
+  EXPECT_EQ(message_after(10), "");
+  EXPECT_EQ(message_after(58.5, 1), "");
+  EXPECT_EQ(message_after(1.5, 1),
+            "rank 1 on node1 has not moved for 60 s: collective 13, epoch 1, step 48, and its process is silent");
+}
+
+TEST_F(JudgeTest, a_process_that_was_silent_for_a_moment_hides_nobody) {
+  hear(0, training(12, 48));
+  hear(1, waiting(13, 48));
+  hear(2, waiting(13, 48));
+  EXPECT_EQ(message_after(57), "");
+  EXPECT_EQ(message_after(5, 1), "");
+  EXPECT_EQ(pass(1)->rank, 0);
+}
+
 TEST_F(JudgeTest, ranks_equally_far_behind_are_all_named) {
   roll_.join(1, 2, "node1", 0);
   hear(0, waiting(9, 9));
@@ -205,6 +225,16 @@ TEST_F(ShortTimeoutTest, a_silence_of_less_than_ten_seconds_is_none) {
   for (int rank = 0; rank < 3; ++rank) hear(rank, {.phase = Phase::starting});
   EXPECT_EQ(message_after(9.5, 2), "");
   EXPECT_EQ(message_after(1, 2), "rank 2 on node2 is silent for 10 s, last in starting");
+}
+
+// Its last report is from before the first step, for which it had more time.
+TEST_F(ShortTimeoutTest, a_rank_stopped_in_its_first_steps_is_named_for_its_silence) {
+  hear(1, {.phase = Phase::planning, .collective = 13, .is_in_collective = true});
+  pass(0.25);
+  hear(0, training(14, 11));
+  hear(2, training(14, 11));
+  EXPECT_EQ(message_after(9.5, 1), "");
+  EXPECT_EQ(message_after(1, 1), "rank 1 on node1 is silent for 10 s, last in collective 13");
 }
 
 TEST_F(ShortTimeoutTest, a_rank_stopped_inside_a_collective_a_moment_later_is_told_from_those_that_wait) {

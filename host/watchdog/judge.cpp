@@ -42,7 +42,7 @@ double limit_of(const WatchedRank& rank, const Limits& limits) {
 }
 
 bool is_quiet(const WatchedRank& rank, const Limits& limits, double now) {
-  return now - rank.heard > std::min(kQuiet, limit_of(rank, limits) / 2);
+  return now - rank.heard > std::min({kQuiet, limit_of(rank, limits) / 2, or_for_ever(limits.timeout) / 2});
 }
 
 // "training, epoch 1, step 340"; "collective 341, epoch 1, step 340"
@@ -132,7 +132,11 @@ std::optional<Verdict> judge_workers(const Ranks& active, const Limits& limits, 
   Ranks candidates;
   for (const WatchedRank* rank : active) {
     const double limit = limit_of(*rank, limits);
-    if (idle(*rank) >= limit - std::min(kSameTime, limit / 4)) candidates.push_back(rank);
+    if (idle(*rank) >= limit - std::min(kSameTime, limit / 4)) {
+      candidates.push_back(rank);
+    } else if (is_quiet(*rank, limits, now)) {
+      return std::nullopt;  // the others may stand still because of it: it is to speak, or to be silent for its time
+    }
   }
   const Ranks blamed = lowest(silent_or_all(candidates, limits, now), [](const WatchedRank& rank) {
     return std::tuple(rank.state.collective, rank.state.step);
