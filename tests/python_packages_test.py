@@ -1,14 +1,10 @@
 """tools/python_packages.py: an environment with pip even where this Python has none, and nothing of anyone else's lost."""
 
-import hashlib
-import http.server
-import io
 import os
 import shutil
 import subprocess
 import sys
 import tempfile
-import threading
 import unittest
 import zipfile
 from pathlib import Path
@@ -41,54 +37,51 @@ def no_pip_here(name, *rest):
     return None if name in ("pip", "ensurepip") else real_find_spec(name, *rest)
 
 
-class Index(http.server.SimpleHTTPRequestHandler):
-    def log_message(self, *_):
-        pass
+# In the place of apt-get: fetches the package that lies beside it.
+APT_GET = """#!/bin/sh
+[ "$1" = download ] && cp "$(dirname "$0")"/*.deb .
+"""
 
 
+@unittest.skipUnless(shutil.which("dpkg-deb"), "no dpkg-deb here")
 class WithoutPip(unittest.TestCase):
     def setUp(self):
         self.folder = Path(tempfile.mkdtemp())
         self.addCleanup(shutil.rmtree, self.folder)
-        wheel = io.BytesIO()
-        with zipfile.ZipFile(wheel, "w") as archive:
+        self.name = "pip-23.1-py3-none-any.whl"
+        package = self.folder / "package"
+        wheels = package / "usr/share/python-wheels"
+        wheels.mkdir(parents=True)
+        with zipfile.ZipFile(wheels / self.name, "w") as archive:
             archive.writestr("pip/__init__.py", "")
             archive.writestr("pip/__main__.py", PIP)
-        self.name = "pip-23.1-py3-none-any.whl"
-        index = self.folder / "simple" / "pip"
-        index.mkdir(parents=True)
-        (index / self.name).write_bytes(wheel.getvalue())
-        self.page = index / "index.html"
-        self.write_page(hashlib.sha256(wheel.getvalue()).hexdigest())
-        server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), lambda *a: Index(*a, directory=str(self.folder)))
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        self.addCleanup(server.server_close)
-        self.addCleanup(server.shutdown)
-        self.environment = {"PIP_INDEX_URL": f"http://127.0.0.1:{server.server_port}/simple/", "no_proxy": "127.0.0.1"}
+        (package / "DEBIAN").mkdir()
+        (package / "DEBIAN" / "control").write_text(
+            "Package: python3-pip-whl\nVersion: 23.1\nArchitecture: all\nMaintainer: none <none@none>\nDescription: none\n")
+        self.programs = self.folder / "bin"
+        self.programs.mkdir()
+        subprocess.run(["dpkg-deb", "--build", str(package), str(self.programs)], check=True, stdout=subprocess.DEVNULL)
+        self.put_apt_get(APT_GET)
 
-    def write_page(self, checksum):
-        self.page.write_text(f'<a href="{self.name}#sha256={checksum}" data-requires-python="&gt;=3.7">{self.name}</a>')
+    def put_apt_get(self, text):
+        (self.programs / "apt-get").write_text(text)
+        (self.programs / "apt-get").chmod(0o755)
 
     def install(self, *packages):
-        with mock.patch.dict(os.environ, self.environment), \
+        with mock.patch.dict(os.environ, {"PATH": f"{self.programs}:{os.environ['PATH']}"}), \
+             mock.patch.object(python_packages, "SYSTEM_WHEELS", self.folder / "none"), \
              mock.patch.object(python_packages.importlib.util, "find_spec", no_pip_here):
             python_packages.install(self.folder / "made", list(packages))
 
-    def test_pip_comes_from_the_user_s_index_as_a_wheel(self):
+    def test_pip_comes_from_debian_without_root(self):
         self.install("some", "thing>=2")
         first, second = (self.folder / "made" / "calls").read_text().splitlines()
         self.assertTrue(first.startswith("install --quiet --no-index ") and first.endswith(self.name), first)
         self.assertEqual(second, "install --quiet --disable-pip-version-check some thing>=2")
 
-    def test_a_wheel_that_is_not_what_the_index_says_is_not_run(self):
-        self.write_page("0" * 64)
-        with self.assertRaisesRegex(python_packages.PackagesError, "not what .* says it is"):
-            self.install("some")
-        self.assertFalse((self.folder / "made" / "calls").exists())
-
-    def test_an_index_out_of_reach_is_a_line_that_says_what_to_do(self):
-        self.environment["PIP_INDEX_URL"] = "http://127.0.0.1:9/simple"
-        with self.assertRaisesRegex(python_packages.PackagesError, "cannot be fetched .* python3-venv"):
+    def test_packages_out_of_reach_are_a_line_that_says_what_to_do(self):
+        self.put_apt_get("#!/bin/sh\nexit 100\n")
+        with self.assertRaisesRegex(python_packages.PackagesError, "no pip, and python3-pip-whl .* python3-venv"):
             self.install("some")
 
 
@@ -96,14 +89,6 @@ class Environment(unittest.TestCase):
     def setUp(self):
         self.folder = Path(tempfile.mkdtemp())
         self.addCleanup(shutil.rmtree, self.folder)
-
-    def test_of_the_index_the_newest_pip_that_runs_here_and_was_not_withdrawn(self):
-        page = python_packages.Links()
-        page.feed('<a href="../pip-9.0-py2.py3-none-any.whl">x</a><a href="pip-10.1-py3-none-any.whl#sha256=ab">x</a>'
-                  '<a href="pip-99.0-py3-none-any.whl" data-yanked="broken">x</a><a href="pip-11.0.tar.gz">x</a>'
-                  '<a href="https://files/pip-30.2-py3-none-any.whl" data-requires-python="&gt;=3.10">x</a>')
-        self.assertEqual(python_packages.newest_wheel(page.links, (3, 9)), ("pip-10.1-py3-none-any.whl", "ab"))
-        self.assertEqual(python_packages.newest_wheel(page.links, (3, 10)), ("https://files/pip-30.2-py3-none-any.whl", None))
 
     def test_a_folder_that_is_no_environment_is_not_emptied(self):
         (self.folder / "mine.txt").write_text("kept")

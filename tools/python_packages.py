@@ -4,25 +4,22 @@
   tools/python_packages.py FOLDER PACKAGE...     installs them into the environment FOLDER, which is made if need be
 
 Nothing is installed anywhere else. Python's venv module is enough: where ensurepip or pip is missing (Debian without
-python3-venv), pip comes as a wheel. Index, proxy and certificates are the user's: pip.conf, PIP_INDEX_URL, https_proxy.
+python3-venv), pip comes as Debian's wheel. Index, proxy and certificates are the user's: pip.conf, PIP_INDEX_URL,
+https_proxy.
 """
 
 import fcntl
-import hashlib
-import html.parser
 import importlib.util
 import os
-import re
 import shutil
-import ssl
 import subprocess
 import sys
 import tempfile
-import urllib.parse
-import urllib.request
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
+DEBIAN_PACKAGE = "python3-pip-whl"
+SYSTEM_WHEELS = Path("/usr/share/python-wheels")  # where it lies once it is installed
 
 
 class PackagesError(Exception):
@@ -128,57 +125,19 @@ def make(folder):
 
 
 def pip_wheel(folder):
-    """pip's newest wheel for this Python: by the pip that is here, else from the index."""
+    """pip's wheel for this Python: Debian's, where it lies here; by the pip that is here; else Debian's, fetched."""
+    for wheel in sorted(SYSTEM_WHEELS.glob("pip-*.whl")):
+        return wheel
     by_pip = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--dest", str(folder), "pip"]
     if importlib.util.find_spec("pip") and subprocess.run(by_pip, stdout=sys.stderr).returncode == 0:
         return next(folder.glob("pip-*.whl"))
-    index = os.environ.get("PIP_INDEX_URL", "https://pypi.org/simple").rstrip("/") + "/pip/"
-    page = Links()
-    page.feed(fetch(index).decode())
-    address, checksum = newest_wheel(page.links, sys.version_info[:2])
-    content = fetch(urllib.parse.urljoin(index, address))
-    if checksum and hashlib.sha256(content).hexdigest() != checksum:
-        raise PackagesError(f"{address}: not what {index} says it is (SHA-256)")
-    wheel = folder / Path(urllib.parse.urlparse(address).path).name
-    wheel.write_bytes(content)
-    return wheel
-
-
-class Links(html.parser.HTMLParser):
-    """(address, the Pythons it is for) of each file of an index's page, withdrawn ones left out (PEP 503, PEP 592)."""
-
-    def __init__(self):
-        super().__init__()
-        self.links = []
-
-    def handle_starttag(self, tag, attributes):
-        attributes = dict(attributes)
-        if tag == "a" and attributes.get("href") and "data-yanked" not in attributes:
-            self.links.append((attributes["href"], attributes.get("data-requires-python") or ""))
-
-
-def newest_wheel(links, python):
-    """(address, SHA-256 or none) of the highest version of pip that runs on this (major, minor) of Python."""
-    found = []
-    for address, pythons in links:
-        version = re.search(r"(?:^|/)pip-(\d+(?:\.\d+)*)-(?:py2\.)?py3-none-any\.whl", address)
-        least = re.search(r">=\s*(\d+)\.(\d+)", pythons)
-        if version and (not least or (int(least[1]), int(least[2])) <= python):
-            number = tuple(map(int, version[1].split(".")))
-            plain, _, fragment = address.partition("#")
-            found.append((number, plain, fragment[7:] if fragment.startswith("sha256=") else None))
-    if not found:
-        raise PackagesError(f"no pip for Python {python[0]}.{python[1]} in the package index")
-    return max(found)[1:]
-
-
-def fetch(address):
-    certificates = os.environ.get("PIP_CERT") or os.environ.get("SSL_CERT_FILE")
-    try:
-        with urllib.request.urlopen(address, timeout=60, context=ssl.create_default_context(cafile=certificates)) as reply:
-            return reply.read()
-    except OSError as error:
-        raise PackagesError(f"{address} cannot be fetched ({error}); apt-get install python3-venv does without") from error
+    for command in (["apt-get", "download", "--quiet", DEBIAN_PACKAGE], ["sh", "-c", "dpkg-deb -x *.deb ."]):
+        try:  # neither needs root
+            subprocess.run(command, cwd=folder, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        except (OSError, subprocess.CalledProcessError) as error:
+            raise PackagesError(f"this Python has no pip, and {DEBIAN_PACKAGE} cannot be fetched by apt-get; "
+                                "apt-get install python3-venv, or load another Python") from error
+    return next(folder.glob("usr/share/python-wheels/pip-*.whl"))
 
 
 def main():
