@@ -174,8 +174,8 @@ RunResults Training::run(std::uint64_t seed, const std::string& out) {
   asked.seed = seed;
   asked.out = out;
   asked.repeat = 1;
-  const std::optional<LoadedCheckpoint> resumed =
-      load_checkpoint(asked, communicator, world, [&](std::string_view text) { context_.note(text); });
+  const std::optional<LoadedCheckpoint> resumed = load_checkpoint(asked.resume, asked.out, communicator, world,
+                                                                  [&](std::string_view text) { context_.note(text); });
   if (!asked.resume.empty() && !resumed) context_.note("no checkpoint to go on from: the run starts afresh");
   if (resumed) check_same(*resumed, inputs_.data, model.layout);
   PlannedRun& planned = make_ready(asked, resumed);

@@ -186,11 +186,9 @@ void Trainer::recover(const NotFinite& noticed) {
   parts_.checkpoints.finish();
   const std::int64_t step = results_.steps;
   const int epochs_done = epochs_done_;
-  RunConfig here;
-  here.resume = kResumeAuto;
-  here.out = parts_.checkpoints.run().string();
-  const std::optional<LoadedCheckpoint> last = load_checkpoint(
-      here, parts_.communicator, world(), [this](std::string_view line) { parts_.recorder.note(line); });
+  const std::optional<LoadedCheckpoint> last =
+      load_checkpoint(kResumeAuto, parts_.checkpoints.run().string(), parts_.communicator, world(),
+                      [this](std::string_view line) { parts_.recorder.note(line); });
   const std::string began = origin(last ? &*last : nullptr, noticed);
   const std::string reason = fmt::format("{}{}{}", noticed.what(), began.empty() ? "" : ": ", began);
   const bool can_go_back = last && last->manifest().step < step;

@@ -72,10 +72,11 @@ void LoadedCheckpoint::restore(Backend& backend, const World& world,
   visit(state);
 }
 
-std::optional<LoadedCheckpoint> load_checkpoint(const RunConfig& config, Communicator& communicator, const World& world,
+std::optional<LoadedCheckpoint> load_checkpoint(const std::string& resume, const std::string& out,
+                                                Communicator& communicator, const World& world,
                                                 const std::function<void(std::string_view)>& note) {
-  if (config.resume.empty()) return std::nullopt;
-  Found found = find_checkpoints(config);
+  if (resume.empty()) return std::nullopt;
+  Found found = find_checkpoints(resume, out);
   for (const std::string& line : found.refused) note(line);
   for (Found::Candidate& candidate : found.candidates) {
     std::optional<LoadedCheckpoint> loaded;
@@ -91,9 +92,9 @@ std::optional<LoadedCheckpoint> load_checkpoint(const RunConfig& config, Communi
     }
     if (first_failure.empty()) return loaded;
     note(refusal(first_failure));
-    if (config.resume != kResumeAuto) break;
+    if (resume != kResumeAuto) break;
   }
-  if (config.resume != kResumeAuto) fail("--resume {}: no checkpoint there can be used", config.resume);
+  if (resume != kResumeAuto) fail("--resume {}: no checkpoint there can be used", resume);
   return std::nullopt;
 }
 

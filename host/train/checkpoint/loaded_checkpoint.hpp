@@ -41,7 +41,8 @@ class LoadedCheckpoint {
 
 // What --resume asks for: the newest checkpoint that is whole on all workers; none without --resume, or where there is
 // nothing to go on from. All workers call it. `note` gets a line about each that is refused.
-std::optional<LoadedCheckpoint> load_checkpoint(const RunConfig& config, Communicator& communicator, const World& world,
+std::optional<LoadedCheckpoint> load_checkpoint(const std::string& resume, const std::string& out,
+                                                Communicator& communicator, const World& world,
                                                 const std::function<void(std::string_view)>& note);
 
 // The configuration with which the run goes on: where its number of ranks has changed, now or in an earlier turn, what

@@ -116,10 +116,10 @@ bool says_only_where(const std::vector<Setting>& settings) {
 
 std::string refusal(const std::string& reason) { return fmt::format("checkpoint refused: {}", reason); }
 
-Found find_checkpoints(const RunConfig& config) {
-  if (config.resume.empty()) return {};
-  if (config.resume == kResumeAuto) return find_in_run(without_slash(config.out));
-  const fs::path path = without_slash(config.resume);
+Found find_checkpoints(const std::string& resume, const std::string& out) {
+  if (resume.empty()) return {};
+  if (resume == kResumeAuto) return find_in_run(without_slash(out));
+  const fs::path path = without_slash(resume);
   if (!is_there(path / "checkpoints")) {
     Found found;
     consider(path, found);
@@ -138,7 +138,7 @@ RunConfig resolve_resuming(const std::string& recipe, const std::vector<Setting>
   if (is_auto) {
     if (const std::optional<RunConfig> series = stored_series(where.out)) return changed(*series, recipe, command_line);
   }
-  const Found found = find_checkpoints(where);
+  const Found found = find_checkpoints(where.resume, where.out);
   if (found.candidates.empty()) {
     if (!is_auto) {
       fail_usage("--resume {}: {}", where.resume,
@@ -163,7 +163,7 @@ std::optional<std::string> finished_line(const RunConfig& config) {
              was_told = summary.value("reason", "").starts_with("--steps");
   if (!is_done && !was_told) return std::nullopt;
   const auto steps = summary.value("steps", std::int64_t{0});
-  const Found found = find_checkpoints(config);
+  const Found found = find_checkpoints(config.resume, config.out);
   if (found.candidates.empty() && !is_done) return std::nullopt;
   if (!found.candidates.empty()) {
     const std::int64_t scheduled = found.candidates.front().manifest.steps_per_epoch * config.epochs;

@@ -30,7 +30,8 @@ struct Found {
   std::vector<Candidate> candidates;  // newest first; their files exist, their contents are not read yet
   std::vector<std::string> refused;   // a line for each other
 };
-Found find_checkpoints(const RunConfig& config);
+// Those that --resume names (none for ""), with auto those of the run in `out`.
+Found find_checkpoints(const std::string& resume, const std::string& out);
 
 // A line for the user about a checkpoint that cannot be used.
 std::string refusal(const std::string& reason);
