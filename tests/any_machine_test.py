@@ -14,7 +14,8 @@ sys.path.insert(0, str(ROOT / "tests" / "support"))
 sys.dont_write_bytecode = True
 import cases  # noqa: E402
 
-SCRIPTS = ["build", "cuda_from_pypi", "fetch_cifar10", "fetch_fashion_mnist", "format", "launch", "quickstart", "test"]
+SCRIPTS = ["build", "cuda_from_pypi", "fetch_cifar10", "fetch_fashion_mnist", "format", "launch", "quickstart", "test",
+           "unpack_debian_package"]
 
 
 class Machine(unittest.TestCase):

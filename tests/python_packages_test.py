@@ -80,8 +80,8 @@ class WithoutPip(unittest.TestCase):
         self.assertEqual(second, "install --quiet --disable-pip-version-check some thing>=2")
 
     def test_packages_out_of_reach_are_a_line_that_says_what_to_do(self):
-        self.put_apt_get("#!/bin/sh\nexit 100\n")
-        with self.assertRaisesRegex(python_packages.PackagesError, "no pip, and python3-pip-whl .* python3-venv"):
+        self.put_apt_get("#!/bin/sh\necho E: no list >&2\nexit 100\n")
+        with self.assertRaisesRegex(python_packages.PackagesError, "no pip; .* python3-venv.*python3-pip-whl cannot be fetched: E: no"):
             self.install("some")
 
 

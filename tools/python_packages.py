@@ -131,12 +131,11 @@ def pip_wheel(folder):
     by_pip = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--dest", str(folder), "pip"]
     if importlib.util.find_spec("pip") and subprocess.run(by_pip, stdout=sys.stderr).returncode == 0:
         return next(folder.glob("pip-*.whl"))
-    for command in (["apt-get", "download", "--quiet", DEBIAN_PACKAGE], ["sh", "-c", "dpkg-deb -x *.deb ."]):
-        try:  # neither needs root
-            subprocess.run(command, cwd=folder, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        except (OSError, subprocess.CalledProcessError) as error:
-            raise PackagesError(f"this Python has no pip, and {DEBIAN_PACKAGE} cannot be fetched by apt-get; "
-                                "apt-get install python3-venv, or load another Python") from error
+    unpacking = subprocess.run([str(ROOT / "tools" / "unpack_debian_package"), DEBIAN_PACKAGE, str(folder)],
+                               stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+    if unpacking.returncode != 0:
+        raise PackagesError("this Python has no pip; apt-get install python3-venv, or load another Python "
+                            f"({unpacking.stderr.strip().removeprefix('tools/unpack_debian_package: ')})")
     return next(folder.glob("usr/share/python-wheels/pip-*.whl"))
 
 
