@@ -5,6 +5,7 @@
 
 #include <filesystem>
 #include <fstream>
+#include <nlohmann/json.hpp>
 #include <string>
 
 #include "mpi/mpi_communicator.hpp"
@@ -112,6 +113,33 @@ TEST_F(MpiOnCuda, buckets_of_16_bit_gradients_change_no_bit_on_cuda) {
     runs[i] = test::weights_of(folder_.path() / ("bucket" + std::to_string(i)));
   }
   EXPECT_EQ(runs[0], runs[1]);
+}
+
+// The same two GPUs, as processes and as threads of one.
+TEST_F(MpiOnCuda, averages_on_cuda_are_benched_beside_bare_ones_in_either_layout) {
+  const std::string bench = "bench --average --device cuda --model smooth_norm.json --batch 5 --steps 2 --json";
+  for (const auto& job :
+       {launch(kRanks, bench), shell("'" CONVOY_TEST_EXECUTABLE "' " + bench + " --gpus-per-process 2")}) {
+    ASSERT_EQ(job.code, 0) << job.output;
+    const nlohmann::json json = nlohmann::json::parse(job.output.substr(job.output.find("{\"network")));
+    EXPECT_EQ(json["communicator"], "nccl");
+    EXPECT_EQ(json["workers"], kRanks);
+    EXPECT_EQ(json["hosts"], 1);
+    EXPECT_EQ(json["batch_per_worker"], 3);
+    EXPECT_EQ(json["sizes"].size(), 2U) << "the network is smaller than the others";
+    for (const char* name : {"average_seconds", "bare_seconds", "step_seconds", "link_bytes_per_second"}) {
+      EXPECT_GT(json[name], 0.0) << name;
+    }
+  }
+}
+
+TEST_F(MpiOnCuda, preflight_times_the_links_between_the_cuda_devices_of_one_process) {
+  const auto outcome = shell("'" CONVOY_TEST_EXECUTABLE "' preflight --gpus-per-process 2 --megabytes 1 --out runs");
+  EXPECT_EQ(outcome.code, 0) << outcome.output;
+  for (const char* part :
+       {"2 workers on 1 host, averaging by nccl", "(GPU 1: ", "1 pair within a host: ", "\nready\n"}) {
+    EXPECT_THAT(outcome.output, HasSubstr(part));
+  }
 }
 
 TEST_F(MpiOnCuda, info_lists_every_cuda_device_and_the_libraries) {

@@ -295,8 +295,8 @@ TEST_F(Mpi, more_ranks_than_images_in_a_batch_are_wrong_usage) {
 }
 
 TEST_F(Mpi, the_bench_of_averages_prints_one_line_of_json_or_of_text) {
-  const std::string bench = "bench --average --model seed --threads 1 --steps 3";
-  const auto as_json = launch(3, bench + " --json");
+  const std::string bench = "bench --average --model seed --threads 1 --steps 3 --batch ";
+  const auto as_json = launch(3, bench + "30 --json");
   ASSERT_EQ(as_json.code, 0) << as_json.output;
   const nlohmann::json json = nlohmann::json::parse(as_json.output.substr(as_json.output.find('{')));
   EXPECT_EQ(json["network"], "seed");
@@ -306,13 +306,42 @@ TEST_F(Mpi, the_bench_of_averages_prints_one_line_of_json_or_of_text) {
   const double bytes = json["average_bytes"], average_seconds = json["average_seconds"];
   EXPECT_GT(bytes, 4 * 350'000);  // the parameters of `seed`, and what aligns them
   EXPECT_LT(bytes, 4 * 360'000);
-  EXPECT_GT(json["seconds_of_smallest"], 0.0);
-  EXPECT_GT(json["bare_seconds"], 0.0);
+  for (const char* name :
+       {"seconds_of_smallest", "bare_seconds", "bare_seconds_of_smallest", "link_bytes_per_second"}) {
+    EXPECT_GT(json[name], 0.0) << name;
+  }
   EXPECT_NEAR(json["bus_bytes_per_second"].get<double>() * average_seconds / bytes, 4.0 / 3, 1e-9) << "2 (N - 1) / N";
-  const auto as_text = launch(2, bench);
+  EXPECT_NEAR(json["bare_bus_bytes_per_second"].get<double>() * json["bare_seconds"].get<double>() / bytes, 4.0 / 3,
+              1e-9);
+  EXPECT_EQ(json["batch_per_worker"], 10);
+  const double step = json["step_seconds"];
+  EXPECT_NEAR(json["share_of_step"].get<double>() * step,
+              average_seconds + json["check_seconds"].get<double>() + json["refresh_seconds"].get<double>(), 1e-9);
+  EXPECT_EQ(json["sizes"].front()["bytes"], 4);
+  EXPECT_EQ(json["sizes"].back()["bytes"], json["average_bytes"]);
+  EXPECT_EQ(json["sizes"].back()["bare_seconds"], json["bare_seconds"]);
+  const auto as_text = launch(2, bench + "20");
   ASSERT_EQ(as_text.code, 0) << as_text.output;
-  EXPECT_THAT(as_text.output, HasSubstr("seed, 2 workers by mpi: an average of 1.43 MB"));
-  EXPECT_THAT(as_text.output, HasSubstr("of one number"));
+  EXPECT_THAT(as_text.output, HasSubstr("seed, 2 workers by mpi: an average of 1.43 MB takes"));
+  EXPECT_THAT(as_text.output, HasSubstr("1 pair within a host: "));
+  EXPECT_THAT(as_text.output, HasSubstr("a step of 10 images a worker takes"));
+  EXPECT_THAT(as_text.output, testing::ContainsRegex("averages at every step add .* % from every:[0-9]+ on"));
+}
+
+TEST_F(Mpi, the_bench_of_averages_says_that_one_worker_has_nobody_to_average_with) {
+  const std::string line = "convoy: bench --average: one worker has nobody to average with: ";
+  for (const auto& alone : {launch(1, "bench --average"), convoy("bench --average")}) {
+    EXPECT_EQ(alone.code, 2) << alone.output;
+    EXPECT_EQ(count_lines(alone.output, line), 1) << alone.output;
+  }
+}
+
+TEST_F(Mpi, gpus_per_process_is_refused_in_a_launched_process) {
+  for (const char* command : {"bench --average", "preflight", "train --data synthetic:100 --model seed"}) {
+    const auto job = launch(1, std::string(command) + " --gpus-per-process 2");
+    EXPECT_EQ(job.code, 2) << job.output;
+    EXPECT_EQ(count_lines(job.output, "convoy: --gpus-per-process is for a process that "), 1) << job.output;
+  }
 }
 
 TEST_F(Mpi, commands_that_do_not_train_start_no_mpi) {

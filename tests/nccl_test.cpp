@@ -195,6 +195,33 @@ TEST_P(NcclOnCuda, cost_counts_collectives_bytes_and_time) {
   });
 }
 
+TEST_P(NcclOnCuda, bare_all_reduces_sum_so_often_in_the_order_of_the_compute_stream_and_cost_nothing) {
+  constexpr std::size_t kCount = 70001;
+  std::vector<std::vector<float>> found(GetParam());
+  run_ranks(GetParam(), [&](Communicator& host) {
+    Rank rank(host, host.rank(), true);
+    const Arena source = rank.upload(std::vector<float>(kCount, static_cast<float>(host.rank() + 1)));
+    const Arena arena = rank.backend->allocate(source.bytes(), "values", Communicated::yes);
+    const Arena result = rank.backend->allocate(source.bytes(), "result");
+    const FloatRange range{arena.floats(), kCount};
+    for (int round = 0; round < 3; ++round) {  // enqueued without a wait in between
+      rank.backend->copy(arena.data(), source.data(), arena.bytes());
+      rank.communicator->bare_all_reduce(range, 2);
+      rank.communicator->average_and_join(range);
+      rank.communicator->bare_all_reduce(range, 1);
+      rank.backend->copy(result.data(), arena.data(), arena.bytes());
+      rank.backend->zero(arena.data(), arena.bytes());
+    }
+    found[host.rank()] = rank.download(result);
+    EXPECT_EQ(rank.communicator->cost().collectives, 3);
+    EXPECT_EQ(rank.communicator->cost().bytes, 3 * kCount * sizeof(float));
+  });
+  const int ranks = GetParam(), sum = ranks * (ranks + 1) / 2;
+  for (const auto& values : found) {
+    EXPECT_EQ(values, std::vector<float>(kCount, static_cast<float>(sum * ranks * ranks * ranks)));
+  }
+}
+
 class NcclOnFourCudaDevices : public NcclOnCuda {};
 INSTANTIATE_TEST_SUITE_P(cuda_devices, NcclOnFourCudaDevices, testing::Values(4));
 

@@ -202,6 +202,10 @@ class NcclCommunicator final : public Communicator {
     joined_.push_back(std::move(marks));
   }
 
+  void bare_all_reduce(FloatRange range, int times) override {
+    for (int i = 0; i < times; ++i) all_reduce_on(compute_, range);
+  }
+
   void sum(std::span<std::int64_t> values) override { host_.sum(values); }
   void sum(std::span<double> values) override { host_.sum(values); }
   std::future<std::vector<std::int64_t>> start_sum(std::vector<std::int64_t> values) override {
@@ -261,7 +265,10 @@ class NcclCommunicator final : public Communicator {
 
   void all_reduce(FloatRange range) {
     if (ordered_) return ordered_->enqueue(range, group_, stream_.get(), limit_);
-    CHECK_NCCL(ncclAllReduce(range.data, range.data, range.count, ncclFloat32, ncclSum, group_, stream_.get()));
+    all_reduce_on(stream_.get(), range);
+  }
+  void all_reduce_on(cudaStream_t stream, FloatRange range) {
+    CHECK_NCCL(ncclAllReduce(range.data, range.data, range.count, ncclFloat32, ncclSum, group_, stream));
     await(group_, limit_, "an all-reduce");
   }
 

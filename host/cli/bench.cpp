@@ -7,6 +7,7 @@
 #include "cli/bench_average.hpp"
 #include "cli/command.hpp"
 #include "cli/config_options.hpp"
+#include "convoy/error.hpp"
 #include "io/host_info.hpp"
 #include "io/progress.hpp"
 #include "train/step_benchmark.hpp"
@@ -17,7 +18,7 @@ namespace {
 struct BenchArguments {
   explicit BenchArguments(CLI::App& app)
       : options(app, {"model", "batch", "precision", "device", "threads", "deterministic", "autotune", "optimizer",
-                      "seed"}) {}
+                      "seed", "gpus-per-process"}) {}
   ConfigOptions options;
   int steps = 10;
   bool step = false, layers = false, average = false, json = false;
@@ -79,15 +80,15 @@ void print_layers(const LayerTimes& times) {
   }
 }
 
-int run(const BenchArguments& arguments) {
+int run(const BenchArguments& arguments, const CommandContext& command) {
   RunConfig config = arguments.options.resolve();
   if (!config.is_from_command_line("optimizer")) {  // the step that tools/bench_peers gives the others
     config.optimizer.momentum = 0.9;
     config.optimizer.nesterov = true;
   }
-  if (arguments.average) {
-    bench_average(std::move(config), arguments.steps, arguments.json);
-  } else if (arguments.layers) {
+  if (arguments.average) return bench_average(config, command, arguments.steps, arguments.json);
+  if (config.gpus_per_process != 1) fail_usage("--gpus-per-process is for bench --average: a step is of one GPU");
+  if (arguments.layers) {
     print_layers(measure_layers(config, arguments.steps));
   } else {
     print_step(measure_step(config, arguments.steps), arguments.json);
@@ -97,10 +98,11 @@ int run(const BenchArguments& arguments) {
 
 }  // namespace
 
-Command add_bench(CLI::App& program, const CommandContext&) {
+Command add_bench(CLI::App& program, const CommandContext& context) {
   CLI::App* app = add_command(program, "bench", "measure a training step on synthetic images",
                               "  convoy bench --model seed --batch 64\n"
-                              "  convoy bench --model airbench94 --batch 500 --layers");
+                              "  convoy bench --model airbench94 --batch 500 --layers\n"
+                              "  convoy bench --average --model airbench94 --batch 2000 --gpus-per-process all");
   const auto arguments = std::make_shared<BenchArguments>(*app);
   CLI::Option* step = app->add_flag("--step", arguments->step, "the whole step (the default)");
   CLI::Option* layers = app->add_flag("--layers", arguments->layers,
@@ -108,14 +110,15 @@ Command add_bench(CLI::App& program, const CommandContext&) {
                                       "convolutions alone");
   layers->excludes(step);
   app->add_flag("--average", arguments->average,
-                "averaging the weights over the workers, beside bare MPI_Allreduce; start it by tools/launch")
+                "averaging the weights over several workers (tools/launch, --gpus-per-process), beside the bare "
+                "all-reduce of MPI or NCCL, the links between workers, and a step")
       ->excludes(step)
       ->excludes(layers);
   app->add_flag("--json", arguments->json, "one line of JSON instead of text (whole step, average)");
   app->add_option("--steps", arguments->steps, "timed repetitions, after two that are not [10]")
       ->check(CLI::Range(1, 100000))
       ->type_name("N");
-  return {app, [arguments] { return run(*arguments); }};
+  return {app, [arguments, context] { return run(*arguments, context); }};
 }
 
 }  // namespace convoy

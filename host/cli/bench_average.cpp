@@ -3,126 +3,123 @@
 
 #include <fmt/format.h>
 
-#include <chrono>
-#include <cstdint>
+#include <algorithm>
+#include <cmath>
+#include <cstdio>
+#include <memory>
 #include <nlohmann/json.hpp>
-#include <span>
+#include <set>
 #include <string>
 #include <vector>
 
 #include "cli/workers.hpp"
 #include "convoy/error.hpp"
-#include "mpi/mpi_communicator.hpp"
+#include "io/host_info.hpp"
+#include "io/progress.hpp"
+#include "preflight/links.hpp"
+#include "train/average_benchmark.hpp"
 #include "train/devices.hpp"
-#include "train/median.hpp"
-#include "train/step.hpp"
-#include "train/weights.hpp"
 
 namespace convoy {
 namespace {
 
-constexpr int kWarmUp = 3;
-constexpr int kClasses = 10, kChannels = 3;
-
-void wait_for_all(Communicator& communicator) {
-  std::int64_t nothing[] = {0};
-  communicator.sum(std::span<std::int64_t>(nothing));
-}
-
-struct Medians {
-  double ours = 0, bare = 0;  // seconds; bare is 0 where there is no such call
-};
-
-// The two are timed in turn, so that what else the machine does meets both.
-Medians time_both(Backend& backend, Communicator& communicator, FloatRange range, int repetitions) {
-  const bool has_bare = communicator.kind() == "mpi";
-  std::vector<double> averaging, bare;
-  for (int i = 0; i < kWarmUp + repetitions; ++i) {
-    wait_for_all(communicator);
-    const auto begun = std::chrono::steady_clock::now();
-    communicator.average_and_join(range);
-    backend.scale(range.data, 1.0F / static_cast<float>(communicator.size()), range.count);
-    backend.wait();
-    const double ours = std::chrono::duration<double>(std::chrono::steady_clock::now() - begun).count();
-    wait_for_all(communicator);
-    const double theirs = has_bare ? bare_allreduce(communicator, range) : 0;
-    if (i < kWarmUp) continue;
-    averaging.push_back(ours);
-    bare.push_back(theirs);
-  }
-  return {median(averaging), median(bare)};
-}
+constexpr std::size_t kLinkBytes = 32'000'000;  // as preflight sends
 
 struct Measured {
-  std::string network, kind;
-  int workers = 0, hosts = 0, repetitions = 0;
-  double bytes = 0;
-  Medians whole, smallest;  // an average of the weights; of one number
+  AverageTimes times;
+  std::string kind;                // of communicator
+  std::vector<std::string> hosts;  // of every worker
+  std::vector<Link> links;
+  int repetitions = 0;
 
-  double bytes_per_second() const { return bytes / whole.ours; }
-  double bus_bytes_per_second() const { return bytes_per_second() * 2 * (workers - 1) / workers; }
+  double bus(const AverageTimes::Size& size, double seconds) const {
+    return bus_bytes_per_second(size.bytes, seconds, times.workers);
+  }
+  int host_count() const { return static_cast<int>(std::set<std::string>(hosts.begin(), hosts.end()).size()); }
+  // The median of those that a ring over all workers cannot do without: between hosts where there are several.
+  double link() const { return kinds_of(links, hosts).back().median().bytes_per_second; }
 };
 
 void print_text(const Measured& measured) {
-  fmt::print(
-      "{}, {} workers by {}: an average of {:.2f} MB {:.3f} ms, {:.2f} GB/s, bus {:.2f} GB/s; of one number {:.0f} us",
-      measured.network, measured.workers, measured.kind, 1e-6 * measured.bytes, 1e3 * measured.whole.ours,
-      1e-9 * measured.bytes_per_second(), 1e-9 * measured.bus_bytes_per_second(), 1e6 * measured.smallest.ours);
-  if (measured.whole.bare > 0) {
-    fmt::print("; bare MPI_Allreduce {:.3f} ms, ratio {:.2f}", 1e3 * measured.whole.bare,
-               measured.whole.ours / measured.whole.bare);
+  const AverageTimes& times = measured.times;
+  const AverageTimes::Size& whole = times.whole();
+  fmt::print("{}, {} workers by {}: an average of {:.2f} MB takes {:.3f} ms, {:.2f}x bare (medians of {})\n",
+             times.network, times.workers, measured.kind, 1e-6 * static_cast<double>(whole.bytes), 1e3 * whole.average,
+             whole.average / whole.bare, measured.repetitions);
+  fmt::print("{:>12} {:>12} {:>10} {:>6} {:>10} {:>10} {:>10}\n", "bytes", "average ms", "bare ms", "ratio", "GB/s",
+             "bus GB/s", "bare bus");
+  for (const AverageTimes::Size& size : times.sizes) {
+    fmt::print("{:>12} {:>12.4f} {:>10.4f} {:>6.2f} {:>10.3f} {:>10.3f} {:>10.3f}\n", size.bytes, 1e3 * size.average,
+               1e3 * size.bare, size.average / size.bare, 1e-9 * static_cast<double>(size.bytes) / size.average,
+               1e-9 * measured.bus(size, size.average), 1e-9 * measured.bus(size, size.bare));
   }
-  fmt::print(" (medians of {})\n", measured.repetitions);
+  for (const std::string& line : report(measured.links, measured.hosts).lines) fmt::print("{}\n", line);
+  fmt::print("of that bandwidth an average of the weights has {:.0f} %, bare {:.0f} %\n",
+             100 * measured.bus(whole, whole.average) / measured.link(),
+             100 * measured.bus(whole, whole.bare) / measured.link());
+  fmt::print("a step of {} images a worker takes {:.3f} ms, an average behind it {:.3f} ms more:\n", times.images,
+             1e3 * times.step, 1e3 * times.added_to_step());
+  fmt::print("  all-reduce and division {:.3f}, agreeing on norms {:.3f}, new compute copies {:.3f}\n",
+             1e3 * whole.average, 1e3 * times.check, 1e3 * times.refresh);
+  const double percent = 100 * times.share_of_step();
+  fmt::print(
+      "averages at every step add {:.1f} % to it, at every K steps {:.1f}/K %: at most 1 % from every:{:.0f} on\n",
+      percent, percent, std::max(1.0, std::ceil(percent)));
 }
 
 void print_json(const Measured& measured) {
-  nlohmann::ordered_json json = {{"network", measured.network},
-                                 {"workers", measured.workers},
-                                 {"hosts", measured.hosts},
+  const AverageTimes& times = measured.times;
+  const AverageTimes::Size& whole = times.whole();
+  nlohmann::ordered_json json = {{"network", times.network},
+                                 {"workers", times.workers},
+                                 {"hosts", measured.host_count()},
                                  {"communicator", measured.kind},
                                  {"repetitions", measured.repetitions},
-                                 {"average_bytes", measured.bytes},
-                                 {"average_seconds", measured.whole.ours},
-                                 {"seconds_of_smallest", measured.smallest.ours},
-                                 {"bus_bytes_per_second", measured.bus_bytes_per_second()}};
-  if (measured.whole.bare > 0) json["bare_seconds"] = measured.whole.bare;
+                                 {"average_bytes", whole.bytes},
+                                 {"average_seconds", whole.average},
+                                 {"seconds_of_smallest", times.smallest().average},
+                                 {"bus_bytes_per_second", measured.bus(whole, whole.average)},
+                                 {"bare_seconds", whole.bare},
+                                 {"bare_seconds_of_smallest", times.smallest().bare},
+                                 {"bare_bus_bytes_per_second", measured.bus(whole, whole.bare)},
+                                 {"link_bytes_per_second", measured.link()},
+                                 {"batch_per_worker", times.images},
+                                 {"step_seconds", times.step},
+                                 {"check_seconds", times.check},
+                                 {"refresh_seconds", times.refresh},
+                                 {"share_of_step", times.share_of_step()},
+                                 {"sizes", nlohmann::ordered_json::array()}};
+  for (const AverageTimes::Size& size : times.sizes) {
+    json["sizes"].push_back({{"bytes", size.bytes}, {"average_seconds", size.average}, {"bare_seconds", size.bare}});
+  }
   fmt::print("{}\n", json.dump());
-}
-
-// Each host is counted by the first of its workers.
-int count_hosts(Communicator& workers) {
-  std::int64_t hosts[] = {workers.split_by_host()->rank() == 0 ? 1 : 0};
-  workers.sum(std::span<std::int64_t>(hosts));
-  return static_cast<int>(hosts[0]);
 }
 
 }  // namespace
 
-void bench_average(RunConfig config, int repetitions, bool as_json) {
-  const std::optional<Launch> launch = find_launch();
-  if (!launch) fail_usage("bench --average needs several workers: tools/launch 2 bench --average");
-  const JoinedWorkers workers = join_workers(launch);
-  const ChosenDevice device = choose_device(config, workers.communicator->split_by_host()->rank());
-  Backend& backend = *device.backend;
-  const std::unique_ptr<Communicator> between = connect_devices(*workers.communicator, backend, config);
-  Communicator& communicator = between ? *between : *workers.communicator;
-  const Model model = make_model(config.model, kClasses, kChannels);
-  const Weights weights(backend, model.layout, "weights");
-  const FloatRange range = weights.communicated();
-  const Attachment attachment = communicator.attach(weights.arena(), Use::most);
-
-  const Measured measured = {
-      .network = model.network.name,
-      .kind = std::string(communicator.kind()),
-      .workers = communicator.size(),
-      .hosts = count_hosts(*workers.communicator),
-      .repetitions = repetitions,
-      .bytes = static_cast<double>(range.count * sizeof(float)),
-      .whole = time_both(backend, communicator, range, repetitions),
-      .smallest = time_both(backend, communicator, {range.data, 1}, repetitions),
-  };
-  if (!workers.is_first()) return;
-  (as_json ? print_json : print_text)(measured);
+int bench_average(const RunConfig& config, const CommandContext& command, int repetitions, bool as_json) {
+  Progress progress(as_json ? stderr : stdout, Progress::Style::lines, [] { return 0.0; });
+  return run_job(find_launch(), config, command, progress, [&](Communicator& workers, RunContext& context) {
+    if (workers.size() == 1) {
+      fail_usage(
+          "bench --average: one worker has nobody to average with: start several, by tools/launch 2 bench --average or "
+          "--gpus-per-process all");
+    }
+    RunConfig own = config;
+    const ChosenDevice device = choose_device(own, workers.split_by_host()->rank());
+    const std::unique_ptr<Communicator> between = connect_devices(workers, *device.backend, own);
+    Communicator& communicator = between ? *between : workers;
+    RankProgress& rank = context.rank_progress();
+    const Measured measured = {
+        .times = measure_average(*device.backend, communicator, own, repetitions, rank),
+        .kind = std::string(communicator.kind()),
+        .hosts = workers.gather(host_name()),
+        .links = time_links(*device.backend, communicator, kLinkBytes, [&rank] { rank.touch(); }),
+        .repetitions = repetitions,
+    };
+    if (workers.rank() == 0) (as_json ? print_json : print_text)(measured);
+    return static_cast<int>(ExitCode::done);
+  });
 }
 
 }  // namespace convoy

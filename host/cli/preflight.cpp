@@ -20,20 +20,22 @@ constexpr std::size_t kMegabyte = 1'000'000;
 
 struct PreflightArguments {
   explicit PreflightArguments(CLI::App& app)
-      : options(app, {"data", "labels", "out", "device", "precision", "threads", "timeout", "startup-timeout"}) {}
+      : options(app, {"data", "labels", "out", "device", "precision", "threads", "gpus-per-process", "timeout",
+                      "startup-timeout"}) {}
   ConfigOptions options;
   int megabytes = 32;
 };
 
 int run(const PreflightArguments& arguments, const CommandContext& command) {
-  RunConfig config = arguments.options.resolve();
+  const RunConfig config = arguments.options.resolve();
   Progress progress(stdout, Progress::Style::lines, [] { return 0.0; });
   return run_job(find_launch(), config, command, progress, [&](Communicator& workers, RunContext& context) {
-    const ChosenDevice device = choose_device(config, workers.split_by_host()->rank());
-    const std::unique_ptr<Communicator> between = connect_devices(workers, *device.backend, config);
-    const PreflightOptions options{.data = config.data,
-                                   .labels = config.labels,
-                                   .out = config.out,
+    RunConfig own = config;
+    const ChosenDevice device = choose_device(own, workers.split_by_host()->rank());
+    const std::unique_ptr<Communicator> between = connect_devices(workers, *device.backend, own);
+    const PreflightOptions options{.data = own.data,
+                                   .labels = own.labels,
+                                   .out = own.out,
                                    .link_bytes = static_cast<std::size_t>(arguments.megabytes) * kMegabyte};
     const int problems = preflight(options, *device.backend, between ? *between : workers, context.rank_progress(),
                                    [&](std::string_view line) { context.note(line); });
@@ -46,7 +48,8 @@ int run(const PreflightArguments& arguments, const CommandContext& command) {
 Command add_preflight(CLI::App& program, const CommandContext& context) {
   CLI::App* app = add_command(program, "preflight", "look at machines and links before a long job",
                               "  tools/launch 2 preflight --data data/cifar-10-batches-bin --out runs\n"
-                              "  srun --mpi=pmix convoy preflight --device cuda --out runs");
+                              "  srun --mpi=pmix convoy preflight --device cuda --out runs\n"
+                              "  convoy preflight --gpus-per-process all");
   app->description(
       "Started as a training would be, on the same machines: prints each worker's device, each host's networks, "
       "shared\n"

@@ -15,28 +15,11 @@
 #include "io/run_folder.hpp"
 #include "io/stop_signals.hpp"
 #include "train/checkpoint/resume.hpp"
-#include "train/devices.hpp"
 #include "train/run_context.hpp"
 #include "train/series.hpp"
-#include "train/worker_threads.hpp"
 
 namespace convoy {
 namespace {
-
-// A worker for each of this process's GPUs; the first one speaks and writes.
-int train_on_threads(int count, const RunConfig& config, const std::vector<RunConfig>& runs,
-                     const CommandContext& command, RunContext& context, Progress& progress) {
-  int stop_signal = 0;
-  run_worker_threads(count, [&](Communicator& communicator) {
-    if (communicator.rank() == 0) {
-      stop_signal = train_all(config, runs, communicator, context);
-    } else {
-      RunContext silent(command.clock, command.command_line, progress, false);
-      train_all(config, runs, communicator, silent);
-    }
-  });
-  return stop_signal;
-}
 
 // Those with something left to do; of each other, a line.
 std::vector<RunConfig> unfinished_of(std::vector<RunConfig> runs) {
@@ -58,17 +41,11 @@ int run(const ConfigOptions& options, const CommandContext& command) {
     return static_cast<int>(ExitCode::done);
   }
   config.data = data_or_found(config.data);
-  if (launch && config.gpus_per_process != 1) {
-    fail_usage("--gpus-per-process is for a process that {} did not start: let it start a process for every GPU",
-               launch->launcher);
-  }
   Progress progress(stdout);
   if (launch) progress.set_style(Progress::Style::lines);  // mpirun's terminal is none, whatever it says
   catch_stop_signals();
   return run_job(launch, config, command, progress, [&](Communicator& workers, RunContext& context) {
-    const int threads = launch ? 1 : workers_of_process(config);
-    const int stop_signal = threads > 1 ? train_on_threads(threads, config, runs, command, context, progress)
-                                        : train_all(config, runs, workers, context);
+    const int stop_signal = train_all(config, runs, workers, context);
     let_stop_signals_pass();
     return static_cast<int>(stop_signal == 0 ? ExitCode::done : ExitCode::resumable);
   });

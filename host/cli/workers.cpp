@@ -13,7 +13,9 @@
 #include "convoy/error.hpp"
 #include "mpi/mpi_communicator.hpp"
 #include "mpi/placement.hpp"
+#include "train/devices.hpp"
 #include "train/watched_communicator.hpp"
+#include "train/worker_threads.hpp"
 #include "watchdog/watchdog.hpp"
 
 namespace convoy {
@@ -93,17 +95,38 @@ void JobWatch::fail(const std::exception& error, Communicator& communicator) {
   std::_Exit(exit_code_);
 }
 
+// A worker for each of this process's GPUs; the first one speaks and writes.
+int work_on_threads(int count, const CommandContext& command, RunContext& context, Progress& progress,
+                    const JobWork& work) {
+  int code = 0;
+  run_worker_threads(count, [&](Communicator& communicator) {
+    if (communicator.rank() == 0) {
+      code = work(communicator, context);
+    } else {
+      RunContext silent(command.clock, command.command_line, progress, false);
+      work(communicator, silent);
+    }
+  });
+  return code;
+}
+
 }  // namespace
 
 int run_job(const std::optional<Launch>& launch, const RunConfig& config, const CommandContext& command,
             Progress& progress, const JobWork& work) {
+  if (launch && config.gpus_per_process != 1) {
+    fail_usage("--gpus-per-process is for a process that {} did not start: let it start a process for every GPU",
+               launch->launcher);
+  }
   JoinedWorkers workers = join_workers(launch);
   RunContext context(command.clock, command.command_line, progress, workers.is_first());
   if (!workers.line.empty()) context.note(workers.line);
   std::optional<JobWatch> watch;
   if (workers.communicator->size() > 1) watch.emplace(workers, config, context);
   try {
-    const int code = work(*workers.communicator, context);
+    const int threads = launch ? 1 : workers_of_process(config);
+    const int code =
+        threads > 1 ? work_on_threads(threads, command, context, progress, work) : work(*workers.communicator, context);
     if (watch) watch->finish();
     return code;
   } catch (const std::exception& error) {

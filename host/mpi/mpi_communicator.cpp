@@ -64,10 +64,19 @@ class MpiCommunicator final : public Communicator {
     const auto begun = std::chrono::steady_clock::now();
     ++cost_.collectives;
     cost_.bytes += static_cast<std::int64_t>(range.count * sizeof(float));
-    bare_allreduce(range);
+    bare_all_reduce(range, 1);
     const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - begun).count();
     cost_.seconds += seconds;
     cost_.exposed_seconds += seconds;
+  }
+
+  void bare_all_reduce(FloatRange range, int times) override {
+    const int count = count_of(range.count);
+    thread_->run([&] {
+      for (int i = 0; i < times; ++i) {
+        check_mpi(MPI_Allreduce(MPI_IN_PLACE, range.data, count, MPI_FLOAT, MPI_SUM, group_), "MPI_Allreduce");
+      }
+    });
   }
 
   void join(Pending pending) override {
@@ -140,18 +149,6 @@ class MpiCommunicator final : public Communicator {
     });
   }
 
-  // Seconds within MPI.
-  double bare_allreduce(FloatRange range) {
-    const int count = count_of(range.count);
-    double seconds = 0;
-    thread_->run([&] {
-      const double begun = MPI_Wtime();
-      check_mpi(MPI_Allreduce(MPI_IN_PLACE, range.data, count, MPI_FLOAT, MPI_SUM, group_), "MPI_Allreduce");
-      seconds = MPI_Wtime() - begun;
-    });
-    return seconds;
-  }
-
   void abort(int exit_code) noexcept override { thread_->abort(exit_code); }
 
  private:
@@ -184,12 +181,6 @@ std::unique_ptr<Communicator> make_mpi_communicator(const Launch& launch) {
   auto world = std::make_unique<MpiCommunicator>(std::make_shared<MpiThread>(), MPI_COMM_WORLD);
   check_launch(launch, world->size(), mpi_version());
   return world;
-}
-
-double bare_allreduce(Communicator& communicator, FloatRange range) {
-  auto* over_mpi = dynamic_cast<MpiCommunicator*>(&communicator);
-  CONVOY_CHECK(over_mpi != nullptr, "a bare MPI_Allreduce over a communicator of kind '{}'", communicator.kind());
-  return over_mpi->bare_allreduce(range);
 }
 
 std::string mpi_missing() { return ""; }

@@ -13,10 +13,6 @@ namespace convoy {
 // that `launch` promises are not there.
 std::unique_ptr<Communicator> make_mpi_communicator(const Launch& launch);
 
-// One blocking MPI_Allreduce in place, to measure against: its seconds within MPI. Throws where the communicator is not
-// over MPI.
-double bare_allreduce(Communicator& communicator, FloatRange range);
-
 // Why this build cannot: "" where it can.
 std::string mpi_missing();
 

@@ -87,24 +87,32 @@ std::vector<Link> time_links(Backend& backend, Communicator& communicator, std::
   return links;
 }
 
-LinkReport report(const std::vector<Link>& links, const std::vector<std::string>& hosts) {
-  LinkReport report;
+std::vector<LinkKind> kinds_of(const std::vector<Link>& links, const std::vector<std::string>& hosts) {
+  std::vector<LinkKind> kinds;
   for (const bool is_within : {true, false}) {
-    std::vector<Link> kind;
-    std::ranges::copy_if(links, std::back_inserter(kind), [&](const Link& link) {
+    LinkKind kind{.is_within_host = is_within, .links = {}};
+    std::ranges::copy_if(links, std::back_inserter(kind.links), [&](const Link& link) {
       return is_within == (hosts[static_cast<std::size_t>(link.first)] == hosts[static_cast<std::size_t>(link.second)]);
     });
-    if (kind.empty()) continue;
-    std::ranges::sort(kind, {}, &Link::bytes_per_second);
+    if (kind.links.empty()) continue;
+    std::ranges::sort(kind.links, {}, &Link::bytes_per_second);
+    kinds.push_back(std::move(kind));
+  }
+  return kinds;
+}
+
+LinkReport report(const std::vector<Link>& links, const std::vector<std::string>& hosts) {
+  LinkReport report;
+  for (const LinkKind& kind : kinds_of(links, hosts)) {
     std::vector<double> latencies;
-    for (const Link& link : kind) latencies.push_back(link.seconds_of_smallest);
-    const double middle = kind[kind.size() / 2].bytes_per_second;
-    const char* where = is_within ? "within a host" : "between hosts";
-    report.lines.push_back(fmt::format("{} pair{} {}: {:.2f} to {:.2f} GB/s, median {:.2f}; one number {:.0f} us",
-                                       kind.size(), kind.size() == 1 ? "" : "s", where,
-                                       1e-9 * kind.front().bytes_per_second, 1e-9 * kind.back().bytes_per_second,
-                                       1e-9 * middle, 1e6 * median(latencies)));
-    for (const Link& link : kind) {
+    for (const Link& link : kind.links) latencies.push_back(link.seconds_of_smallest);
+    const double middle = kind.median().bytes_per_second;
+    const char* where = kind.is_within_host ? "within a host" : "between hosts";
+    report.lines.push_back(
+        fmt::format("{} pair{} {}: {:.2f} to {:.2f} GB/s, median {:.2f}; one number {:.0f} us", kind.links.size(),
+                    kind.links.size() == 1 ? "" : "s", where, 1e-9 * kind.links.front().bytes_per_second,
+                    1e-9 * kind.links.back().bytes_per_second, 1e-9 * middle, 1e6 * median(latencies)));
+    for (const Link& link : kind.links) {
       if (link.bytes_per_second >= kFarSlower * middle) break;
       report.findings.push_back(
           {true, fmt::format("{}: {:.2f} GB/s where others {} have {:.2f}: look at that host's "

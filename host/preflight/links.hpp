@@ -24,8 +24,16 @@ struct Link {
 std::vector<Link> time_links(Backend& backend, Communicator& communicator, std::size_t bytes,
                              const std::function<void()>& on_round);
 
-// The range of each kind of link, one line each, and those that are far slower than others of their kind. hosts: of
-// every worker.
+// The links within hosts, or those between hosts.
+struct LinkKind {
+  bool is_within_host = true;
+  std::vector<Link> links;  // rising by bandwidth, at least one
+  const Link& median() const { return links[links.size() / 2]; }
+};
+// Those kinds that there are, within hosts first. hosts: of every worker.
+std::vector<LinkKind> kinds_of(const std::vector<Link>& links, const std::vector<std::string>& hosts);
+
+// The range of each kind of link, one line each, and those that are far slower than others of their kind.
 struct LinkReport {
   std::vector<std::string> lines;
   Findings findings;

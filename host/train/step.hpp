@@ -96,6 +96,9 @@ class TrainStep {
   void run_gradients(const StepVariant& variant);
   void run_update(const StepVariant& variant);
 
+  // Makes the compute copies of weights that have changed anew; every step begins so.
+  void refresh_copies(const StepVariant& variant) { prepared_for(variant); }
+
   LossSums take_sums();  // since the last call; waits
   // The sums that nobody has taken. Waits.
   void visit_state(StateVisitor& state);

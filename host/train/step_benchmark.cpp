@@ -2,103 +2,54 @@
 #include "train/step_benchmark.hpp"
 
 #include <algorithm>
-#include <chrono>
 #include <functional>
 #include <memory>
 #include <variant>
 
-#include "convoy/error.hpp"
-#include "data/load.hpp"
-#include "nn/initialise.hpp"
-#include "train/device_set.hpp"
+#include "train/benched_step.hpp"
 #include "train/devices.hpp"
 #include "train/median.hpp"
-#include "train/plan.hpp"
-#include "train/step.hpp"
 
 namespace convoy {
 namespace {
 
 constexpr int kWarmUp = 2;
-constexpr int kClasses = 10, kChannels = 3;
-constexpr int kFewestSynthetic = 10;  // images that the generator makes
-
-// Enough calls in a row that enqueuing one and waiting for it is little beside them.
-constexpr double kLongEnough = 2e-3;  // seconds
-constexpr int kMostInRow = 50;
-
-double seconds_of(Backend& backend, int calls, const std::function<void()>& call) {
-  const auto start = std::chrono::steady_clock::now();
-  for (int i = 0; i < calls; ++i) call();
-  backend.wait();
-  return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count() / calls;
-}
 
 // Seconds of a call, `count` times, each the mean of some calls where one is short.
 std::vector<double> time_calls(Backend& backend, int count, const std::function<void()>& call) {
   double last = 0;
   for (int i = 0; i < kWarmUp; ++i) last = seconds_of(backend, 1, call);
-  const int in_row = static_cast<int>(std::clamp(kLongEnough / std::max(last, 1e-9), 1.0, double{kMostInRow}));
+  const int in_row = calls_in_row(last);
   std::vector<double> seconds;
   for (int i = 0; i < count; ++i) seconds.push_back(seconds_of(backend, in_row, call));
   return seconds;
 }
 
-// Everything that a step needs, on synthetic images. Not movable: the parts hold references to each other.
-class Bench {
- public:
+// The step on the device that its configuration asks for.
+struct Bench {
   Bench(RunConfig config, int steps)
-      : config_(prepared(std::move(config))),
-        device_(choose_device(config_)),
-        model_(make_model(config_.model, kClasses, kChannels)),
-        data_(load_dataset({.path = fmt::format("synthetic:{}", std::max(config_.batch, kFewestSynthetic))})),
-        plan_(config_, model_.layout, static_cast<std::int64_t>(data_.train.count()), 0, 1),
-        weights_(backend(), model_.layout, "weights", moments_needed(model_.layout, config_)),
-        set_(backend(), data_.train),
-        step_(backend(), model_, config_, weights_, set_,
-              pixel_scale({0.5, 0.5, 0.5}, {0.25, 0.25, 0.25}, model_.shapes.input.channels)) {
-    check_image(model_.network, data_.train.image);
-    weights_.set(initial_weights(model_.layout, config_.seed));
-    step_.prepare({plan_.variant(0)});
-    StepRow row = plan_.rows(0).front();
-    std::fill(std::begin(row.learning_rates), std::end(row.learning_rates), 0.0F);  // no step may end in NaN
-    step_.set_rows(std::vector<StepRow>(static_cast<std::size_t>(steps * kMostInRow + kWarmUp), row));
-  }
+      : device(choose_device(config)), step(backend(), config, steps * kMostInRow + kWarmUp) {}
 
-  Backend& backend() { return *device_.backend; }
+  Backend& backend() { return *device.backend; }
 
-  StepTimes time_steps(int steps) {
-    StepTimes times;
-    times.seconds = time_calls(backend(), steps, [&] { step_.run(plan_.variant(0)); });
-    times.images_per_second = config_.batch / median(times.seconds);
-    times.device_line = device_.line;
-    times.device = backend().info().kind;
-    times.precision = name(backend().info().precision);
-    times.network = model_.network.name;
-    times.batch = config_.batch;
-    times.threads = backend().info().threads;
-    times.peak_device_bytes = backend().peak_allocated_bytes();
-    return times;
-  }
-
-  const Program& program() const { return step_.program(plan_.variant(0)); }
-
- private:
-  static RunConfig prepared(RunConfig config) {
-    config.epochs = 1;
-    config.steps = 0;
-    return config;
-  }
-
-  RunConfig config_;
-  ChosenDevice device_;
-  Model model_;
-  Dataset data_;
-  StepPlan plan_;
-  Weights weights_;
-  DeviceSet set_;
-  TrainStep step_;
+  ChosenDevice device;
+  BenchedStep step;
 };
+
+StepTimes time_steps(Bench& bench, int batch, int steps) {
+  StepTimes times;
+  const DeviceInfo info = bench.backend().info();
+  times.seconds = time_calls(bench.backend(), steps, [&] { bench.step.run(); });
+  times.images_per_second = batch / median(times.seconds);
+  times.device_line = bench.device.line;
+  times.device = info.kind;
+  times.precision = name(info.precision);
+  times.network = bench.step.model().network.name;
+  times.batch = batch;
+  times.threads = info.threads;
+  times.peak_device_bytes = bench.backend().peak_allocated_bytes();
+  return times;
+}
 
 // One dense layer large enough to run at the machine's pace, small enough for a laptop.
 double measured_flops(Backend& backend, int repetitions) {
@@ -132,16 +83,20 @@ double measured_bandwidth(Backend& backend, int repetitions) {
 
 }  // namespace
 
-StepTimes measure_step(RunConfig config, int steps) { return Bench(std::move(config), steps).time_steps(steps); }
+StepTimes measure_step(const RunConfig& config, int steps) {
+  Bench bench(config, steps);
+  return time_steps(bench, config.batch, steps);
+}
 
-LayerTimes measure_layers(RunConfig config, int steps) {
-  Bench bench(std::move(config), steps);
+LayerTimes measure_layers(const RunConfig& config, int steps) {
+  Bench bench(config, steps);
   Backend& backend = bench.backend();
   LayerTimes times;
-  times.step = bench.time_steps(steps);  // also leaves activations behind that the operations can work on
+  times.step =
+      time_steps(bench, config.batch, steps);  // also leaves activations behind that the operations can work on
   times.flops_per_second = measured_flops(backend, steps);
   times.bytes_per_second = measured_bandwidth(backend, steps);
-  const Program& program = bench.program();
+  const Program& program = bench.step.program();
   const std::vector<LoweredOperation>& operations = program.network().operations;
   for (std::size_t i = 0; i < operations.size(); ++i) {
     const Program::Node& node = program.nodes()[i];

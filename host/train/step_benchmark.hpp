@@ -32,7 +32,7 @@ struct LayerTimes {
 };
 
 // `steps` timed ones, after two that are not. `config` gives model, batch, optimizer, device, precision, threads.
-StepTimes measure_step(RunConfig config, int steps);
-LayerTimes measure_layers(RunConfig config, int steps);
+StepTimes measure_step(const RunConfig& config, int steps);
+LayerTimes measure_layers(const RunConfig& config, int steps);
 
 }  // namespace convoy

@@ -35,6 +35,10 @@ class WatchedCommunicator final : public Communicator {
     const Wait wait(*this);
     inner_->average_and_join(range);
   }
+  void bare_all_reduce(FloatRange range, int times) override {
+    const Wait wait(*this);
+    inner_->bare_all_reduce(range, times);
+  }
   void sum(std::span<std::int64_t> values) override {
     const Wait wait(*this);
     inner_->sum(values);

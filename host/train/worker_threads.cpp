@@ -125,6 +125,9 @@ class ThreadCommunicator final : public Communicator {
     sum_over_ranks(std::span(started_.front().data, started_.front().count));
     started_.pop_front();
   }
+  void bare_all_reduce(FloatRange range, int times) override {
+    for (int i = 0; i < times; ++i) sum_over_ranks(std::span(range.data, range.count));
+  }
 
   void sum(std::span<std::int64_t> values) override { sum_over_ranks(values); }
   void sum(std::span<double> values) override { sum_over_ranks(values); }

@@ -73,6 +73,10 @@ class Communicator {
   // Both at once: where there is nothing to compute meanwhile, some libraries have a faster way.
   virtual void average_and_join(FloatRange range) { join(average(range)); }
 
+  // The library's own all-reduce in place, so many times in a row, with nothing of this class around them and outside
+  // its cost(): what a bench sets beside an average. Ordered with the compute stream as average_and_join is.
+  virtual void bare_all_reduce(FloatRange range, int times) = 0;
+
   // Over host values; in place; all ranks call it. Integer sums are exact.
   virtual void sum(std::span<std::int64_t> values) = 0;
   virtual void sum(std::span<double> values) = 0;

@@ -9,8 +9,6 @@ std::unique_ptr<Communicator> make_mpi_communicator(const Launch& launch) {
   fail_usage("{} started this, but {}", launch.launcher, mpi_missing());
 }
 
-double bare_allreduce(Communicator&, FloatRange) { fail("{}", mpi_missing()); }
-
 std::string mpi_missing() {
   return "this build has no MPI: install libopenmpi-dev or load an MPI module and build again";
 }

@@ -1,0 +1,57 @@
+// Learning rates are zero, so that no number of steps ends in NaN.
+#include "train/benched_step.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <chrono>
+#include <utility>
+
+#include "data/load.hpp"
+#include "nn/initialise.hpp"
+
+namespace convoy {
+namespace {
+
+constexpr int kClasses = 10, kChannels = 3;
+constexpr int kFewestSynthetic = 10;  // images that the generator makes
+constexpr double kLongEnough = 2e-3;  // seconds
+
+RunConfig of_one_epoch(RunConfig config) {
+  config.epochs = 1;
+  config.steps = 0;
+  return config;
+}
+
+}  // namespace
+
+BenchedStep::BenchedStep(Backend& backend, RunConfig config, int most, std::function<void()> on_progress)
+    : config_(of_one_epoch(std::move(config))),
+      model_(make_model(config_.model, kClasses, kChannels)),
+      data_(load_dataset({.path = fmt::format("synthetic:{}", std::max(config_.batch, kFewestSynthetic))})),
+      plan_(config_, model_.layout, static_cast<std::int64_t>(data_.train.count()), 0, 1),
+      weights_(backend, model_.layout, "weights", moments_needed(model_.layout, config_)),
+      set_(backend, data_.train),
+      step_(backend, model_, config_, weights_, set_,
+            pixel_scale({0.5, 0.5, 0.5}, {0.25, 0.25, 0.25}, model_.shapes.input.channels)) {
+  check_image(model_.network, data_.train.image);
+  weights_.set(initial_weights(model_.layout, config_.seed));
+  step_.on_progress(std::move(on_progress));
+  step_.prepare({variant()});
+  StepRow row = plan_.rows(0).front();
+  std::fill(std::begin(row.learning_rates), std::end(row.learning_rates), 0.0F);
+  step_.set_rows(std::vector<StepRow>(static_cast<std::size_t>(most), row));
+}
+
+double seconds_of(Backend& backend, int calls, const std::function<void()>& call) {
+  const auto start = std::chrono::steady_clock::now();
+  for (int i = 0; i < calls; ++i) call();
+  backend.wait();
+  return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count() / calls;
+}
+
+int calls_in_row(double seconds) {
+  return static_cast<int>(std::clamp(kLongEnough / std::max(seconds, 1e-9), 1.0, double{kMostInRow}));
+}
+
+}  // namespace convoy
