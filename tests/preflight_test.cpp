@@ -114,6 +114,18 @@ TEST(PreflightLinks, a_slow_one_is_named_among_its_kind) {
   EXPECT_THAT(found.findings[0].text, AllOf(HasSubstr("workers 1 (a) and 2 (b): 0.30 GB/s"), HasSubstr("2.00")));
 }
 
+TEST(PreflightLinks, those_within_hosts_come_before_those_between_them_each_kind_by_its_bandwidth) {
+  const std::vector<Link> links = {{0, 1, 20e9, 1e-5}, {0, 2, 3e9, 3e-5}, {1, 2, 2e9, 3e-5}, {0, 3, 1e9, 3e-5}};
+  const std::vector<LinkKind> kinds = kinds_of(links, {"a", "a", "b", "b"});
+  ASSERT_THAT(kinds, SizeIs(2));
+  EXPECT_TRUE(kinds[0].is_within_host);
+  EXPECT_EQ(kinds[0].median().bytes_per_second, 20e9);
+  EXPECT_FALSE(kinds[1].is_within_host);
+  EXPECT_EQ(kinds[1].links.front().bytes_per_second, 1e9);
+  EXPECT_EQ(kinds[1].median().bytes_per_second, 2e9);
+  ASSERT_THAT(kinds_of(links, {"a", "b", "c", "d"}), SizeIs(1));
+}
+
 TEST(PreflightFolder, one_that_all_see_is_good_and_left_as_it_was) {
   const TemporaryFolder folder;
   test::run_ranks(3, [&](Communicator& communicator) {

@@ -30,6 +30,7 @@ EXEMPT = {
     "tools/quickstart": "it installs packages and builds everything anew",
     "tools/test": "it runs this test",
     "build/convoy train --recipe airbench94 --gpus-per-process all": "it needs a GPU",
+    "build/convoy preflight --gpus-per-process all": "it needs a GPU",
     "build/convoy selftest --precision bf16": "it needs a GPU",
     "tools/gpu_acceptance --data": "it needs a GPU, and builds for it",
     "tools/profile train": "it needs a GPU, and nsys",
