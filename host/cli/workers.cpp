@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <cstdlib>
 #include <exception>
+#include <memory>
 #include <thread>
 #include <utility>
 
@@ -41,70 +42,86 @@ Rendezvous meeting_place(const WatchdogListener& listener, Communicator& communi
 // Ends the job when a worker of it dies, hangs or fails.
 class JobWatch {
  public:
-  // All workers call it. From then on `workers.communicator` reports where it waits.
-  JobWatch(JoinedWorkers& workers, const RunConfig& config, RunContext& context);
+  // All processes call it; `threads` of the job's workers are in each.
+  JobWatch(const JoinedWorkers& processes, int threads, const RunConfig& config, RunContext& context);
+
+  // The work of a worker of this process, which from then on reports where it waits. It does not return where the work
+  // fails: the others wait for this worker.
+  int run(std::unique_ptr<Communicator>& worker, RunContext& context, const JobWork& work);
 
   void finish() { watchdog_.finish(); }
-  // Ends every process of the job: this one, and the others through the watchdog or MPI.
-  [[noreturn]] void fail(const std::exception& error, Communicator& communicator);
 
  private:
+  // Ends every process of the job: this one, and the others through the watchdog or MPI.
+  [[noreturn]] void fail(const std::exception& error, Communicator& worker);
+
+  RunContext& first_;                     // of this process's workers: a failure of any is the run's
   std::atomic<bool> has_spoken_ = false;  // this process has said why the job ends
   std::atomic<int> exit_code_ = 0;        // of this process's own failure
   Watchdog watchdog_;
 };
 
-JobWatch::JobWatch(JoinedWorkers& workers, const RunConfig& config, RunContext& context)
-    : watchdog_([&] {
-        WatchdogListener listener = workers.is_first() ? WatchdogListener::open() : WatchdogListener();
-        const Rendezvous rendezvous = meeting_place(listener, *workers.communicator);
+JobWatch::JobWatch(const JoinedWorkers& processes, int threads, const RunConfig& config, RunContext& context)
+    : first_(context), watchdog_([&] {
+        WatchdogListener listener = processes.is_first() ? WatchdogListener::open() : WatchdogListener();
+        const Rendezvous rendezvous = meeting_place(listener, *processes.communicator);
         WatchdogOptions options;
-        options.first_rank = workers.communicator->rank();
-        options.world_size = workers.communicator->size();
+        options.first_rank = processes.communicator->rank() * threads;
+        options.ranks = threads;
+        options.world_size = processes.communicator->size() * threads;
         options.timeout = config.timeout;
         options.startup_timeout = config.startup_timeout;
         options.print = [this](const std::string& line) {
           if (!has_spoken_) print_to_stderr(line);
         };
-        Communicator* communicator = workers.communicator.get();  // which watch() below keeps
-        options.on_verdict = [this, &context, communicator](const Verdict& verdict) {
+        Communicator* communicator = processes.communicator.get();  // which watch() below keeps
+        options.on_verdict = [this, communicator](const Verdict& verdict) {
           if (exit_code_ != 0) std::_Exit(exit_code_);  // its own failure is recorded
-          context.fail(verdict.message);
+          first_.fail(verdict.message);
           std::this_thread::sleep_for(kOthersLeave);
           // A process that was stopped cannot leave by itself, and not every launcher ends it unasked.
           if (communicator->rank() == 0) communicator->abort(static_cast<int>(ExitCode::failed));
           std::_Exit(static_cast<int>(ExitCode::failed));
         };
         return Watchdog(options, rendezvous, std::move(listener));
-      }()) {
-  RankProgress& progress = watchdog_.progress(workers.communicator->rank());
+      }()) {}
+
+int JobWatch::run(std::unique_ptr<Communicator>& worker, RunContext& context, const JobWork& work) {
+  RankProgress& progress = watchdog_.progress(worker->rank());
   context.watch_through(progress);
-  workers.communicator = watch(std::move(workers.communicator), progress);
+  worker = watch(std::move(worker), progress);
+  try {
+    return work(*worker, context);
+  } catch (const std::exception& error) {
+    first_.fail(error.what());
+    fail(error, *worker);
+  }
 }
 
-void JobWatch::fail(const std::exception& error, Communicator& communicator) {
+void JobWatch::fail(const std::exception& error, Communicator& worker) {
   exit_code_ = static_cast<int>(exit_code_of(error));
-  if (communicator.rank() == 0) {
+  if (worker.rank() == 0) {
     report_error(error);
     has_spoken_ = true;
   } else {
     std::this_thread::sleep_for(kFirstSpeaks);
   }
-  if (!watchdog_.fail(communicator.rank(), error.what())) report_error(error);
-  communicator.abort(exit_code_);
+  if (!watchdog_.fail(worker.rank(), error.what())) report_error(error);
+  worker.abort(exit_code_);
   std::_Exit(exit_code_);
 }
 
 // A worker for each of this process's GPUs; the first one speaks and writes.
-int work_on_threads(int count, const CommandContext& command, RunContext& context, Progress& progress,
-                    const JobWork& work) {
+int run_on_threads(int count, JobWatch& watch, const CommandContext& command, RunContext& context, Progress& progress,
+                   const JobWork& work) {
   int code = 0;
   run_worker_threads(count, [&](Communicator& communicator) {
-    if (communicator.rank() == 0) {
-      code = work(communicator, context);
+    std::unique_ptr<Communicator> worker = communicator.split(0);
+    if (worker->rank() == 0) {
+      code = watch.run(worker, context, work);
     } else {
       RunContext silent(command.clock, command.command_line, progress, false);
-      work(communicator, silent);
+      watch.run(worker, silent, work);
     }
   });
   return code;
@@ -118,20 +135,21 @@ int run_job(const std::optional<Launch>& launch, const RunConfig& config, const 
     fail_usage("--gpus-per-process is for a process that {} did not start: let it start a process for every GPU",
                launch->launcher);
   }
-  JoinedWorkers workers = join_workers(launch);
-  RunContext context(command.clock, command.command_line, progress, workers.is_first());
-  if (!workers.line.empty()) context.note(workers.line);
-  std::optional<JobWatch> watch;
-  if (workers.communicator->size() > 1) watch.emplace(workers, config, context);
-  try {
-    const int threads = launch ? 1 : workers_of_process(config);
-    const int code =
-        threads > 1 ? work_on_threads(threads, command, context, progress, work) : work(*workers.communicator, context);
-    if (watch) watch->finish();
+  const int threads = launch ? 1 : workers_of_process(config);
+  JoinedWorkers processes = join_workers(launch);
+  RunContext context(command.clock, command.command_line, progress, processes.is_first());
+  if (!processes.line.empty()) context.note(processes.line);
+  if (processes.communicator->size() * threads > 1) {
+    JobWatch watch(processes, threads, config, context);
+    const int code = threads > 1 ? run_on_threads(threads, watch, command, context, progress, work)
+                                 : watch.run(processes.communicator, context, work);
+    watch.finish();
     return code;
+  }
+  try {
+    return work(*processes.communicator, context);
   } catch (const std::exception& error) {
     context.fail(error.what());
-    if (watch) watch->fail(error, *workers.communicator);  // the others wait for this worker: it may not just return
     throw;
   }
 }

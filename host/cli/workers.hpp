@@ -23,10 +23,9 @@ struct JoinedWorkers {
 // This worker alone, or with those that the launcher started beside it, each bound to its cores.
 JoinedWorkers join_workers(const std::optional<Launch>& launch);
 
-// What all workers of a job do: joins them, watches them where they are several processes, and calls `work`, whose exit
-// code it returns; with --gpus-per-process once for each GPU, on a thread of its own, of which the first one's context
-// speaks. A failure is recorded in the run that `work` opened, ends the whole job, and is thrown where there is but one
-// process.
+// What all workers of a job do: joins them, watches them where they are several, and calls `work`, whose exit code it
+// returns; with --gpus-per-process once for each GPU, on a thread of its own, of which the first one's context speaks.
+// A failure is recorded in the run that `work` opened, ends the whole job, and is thrown where there is but one worker.
 using JobWork = std::function<int(Communicator& workers, RunContext& context)>;
 int run_job(const std::optional<Launch>& launch, const RunConfig& config, const CommandContext& command,
             Progress& progress, const JobWork& work);

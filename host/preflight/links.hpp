@@ -19,7 +19,7 @@ struct Link {
 };
 
 // All workers call it, with the same bytes. Up to 16 workers every pair is timed, beyond that those whose numbers
-// differ in one bit: some four for each worker. Pairs that do not share a worker are timed at the same time. `on_pair`
+// differ in one bit: some four for each worker. Pairs that do not share a worker are timed at the same time. `on_round`
 // is called before each round, for whoever watches the progress. Every worker gets all links.
 std::vector<Link> time_links(Backend& backend, Communicator& communicator, std::size_t bytes,
                              const std::function<void()>& on_round);
