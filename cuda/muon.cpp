@@ -194,6 +194,7 @@ void Muon::enqueue(const UpdateOperands& operands) {
                             .momentum = operands.first_moment,
                             .factor = operands.gradient_factor,
                             .row = operands.row,
+                            .loss_scale = operands.loss_scale,
                             .sums = reinterpret_cast<double*>(workspace),
                             .copies = workspace + copies_};
   muon_momentum(args_, buffers, stream_);

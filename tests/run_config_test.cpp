@@ -292,11 +292,6 @@ TEST(RunConfigs, an_option_that_the_groups_of_the_recipe_override_is_warned_of) 
               IsEmpty());
 }
 
-TEST(RunConfigs, fp16_is_warned_of_since_nothing_scales_the_loss) {
-  EXPECT_THAT(config_warnings(resolve_config("", {{"precision", "fp16"}})), ElementsAre(HasSubstr("bf16 keeps them")));
-  EXPECT_THAT(config_warnings(resolve_config("", {{"precision", "bf16"}})), IsEmpty());
-}
-
 TEST(RunConfigs, groups_that_the_network_lacks_are_refused_unless_the_command_line_chose_it) {
   const std::vector<std::string> network = {"filters", "biases", "dense"};
   RunConfig recipe = parse_recipe("[groups.filter]\nmomentum = 0.5", "my.toml");

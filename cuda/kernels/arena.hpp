@@ -6,6 +6,7 @@
 
 #include <cstddef>
 
+#include "convoy/loss_scale.hpp"
 #include "convoy/types.hpp"
 #include "kernels/reduction.hpp"
 
@@ -18,6 +19,8 @@ void scale(float* a, float factor, std::size_t count, cudaStream_t);
 
 void clip_factor(const float* gradients, std::size_t count, float limit, float* factor, float* norm, ReductionScratch*,
                  cudaStream_t);
+void unscale_factor(const float* gradients, std::size_t count, float limit, float* factor, float* norm, LossScale*,
+                    ReductionScratch*, cudaStream_t);
 // These write their result to the start of the scratch: a double, a std::uint64_t, a std::int64_t.
 void sum_of_squares(const float* values, std::size_t count, ReductionScratch*, cudaStream_t);
 void checksum(const void* device, std::size_t bytes, ReductionScratch*, cudaStream_t);

@@ -65,6 +65,7 @@ __global__ void __launch_bounds__(kThreads, 2)
   constexpr int kRows = kThreads / kWarp;  // of a block at a time
   const int warp = static_cast<int>(threadIdx.x) / kWarp, lane = static_cast<int>(threadIdx.x) % kWarp;
   const StepRow& row = *args.row;
+  const float loss_weight = row.loss_weight * (args.loss_scale == nullptr ? 1.0F : args.loss_scale->scale);
   LossSums sums;
   for (int position = static_cast<int>(blockIdx.x) * kRows + warp; position < args.rows;
        position += static_cast<int>(gridDim.x) * kRows) {
@@ -75,7 +76,7 @@ __global__ void __launch_bounds__(kThreads, 2)
       continue;
     }
     const int label = args.source.labels[args.source.staged ? position : args.source.order[row.first + position]];
-    sums = Sum{}(sums, row_loss(args, args.logits + start, label, row.loss_weight, gradient));
+    sums = Sum{}(sums, row_loss(args, args.logits + start, label, loss_weight, gradient));
   }
   if (lane != 0) sums = LossSums{};  // every lane holds its warp's
   grid_reduce(sums, LossSums{}, Sum{}, scratch, [&](const LossSums& total) { *args.sums = Sum{}(*args.sums, total); });

@@ -8,6 +8,7 @@
 #include <cstdint>
 #include <vector>
 
+#include "convoy/loss_scale.hpp"
 #include "convoy/step_row.hpp"
 #include "convoy/types.hpp"
 
@@ -44,8 +45,9 @@ struct MuonBuffers {
   float* momentum = nullptr;      // null where momentum is 0
   const float* factor = nullptr;  // one float that multiplies the gradients; null: 1
   const StepRow* row = nullptr;
-  double* sums = nullptr;  // [parts, 2]: squares of the update, of the weights
-  void* copies = nullptr;  // at a multiple of kAlignment
+  const LossScale* loss_scale = nullptr;  // null: none
+  double* sums = nullptr;                 // [parts, 2]: squares of the update, of the weights
+  void* copies = nullptr;                 // at a multiple of kAlignment
 };
 
 // momentum <- args.momentum * momentum + g; the sums.

@@ -13,7 +13,8 @@ static_assert(kPacks * kThreads * Floats::kCount == kUpdateBlock);
 
 // What the step and a block's group make of the settings.
 struct Constants {
-  float factor;  // of the gradients: clipping
+  bool skips;    // the step has no update
+  float factor;  // of the gradients: clipping, unscaling
   float l2;      // decay added to the gradient
   float keep;    // decoupled decay: what the weight is multiplied by first
   float rate;    // Adam's with the correction
@@ -24,6 +25,7 @@ template <typename Settings>
 __device__ Constants common_constants(const Settings& settings, const UpdateBlock& block,
                                       const UpdateOperands& operands) {
   Constants k;
+  k.skips = operands.loss_scale != nullptr && operands.loss_scale->skips;
   k.factor = operands.gradient_factor == nullptr ? 1.0F : *operands.gradient_factor;
   k.rate = operands.row->learning_rates[block.group];
   k.l2 = settings.decoupled ? 0.0F : block.weight_decay;
@@ -60,8 +62,9 @@ struct Adam {
 
   __device__ Constants constants(const UpdateBlock& block, const UpdateOperands& operands) const {
     Constants k = common_constants(settings, block, operands);
+    const auto skipped = operands.loss_scale == nullptr ? 0 : static_cast<std::int64_t>(operands.loss_scale->skipped);
     const AdamCorrection correction =
-        adam_correction(settings.beta1, settings.beta2, settings.keras_epsilon, operands.row->step + 1);
+        adam_correction(settings.beta1, settings.beta2, settings.keras_epsilon, operands.row->step + 1 - skipped);
     k.rate = static_cast<float>(k.rate * correction.step);
     k.second_correction = static_cast<float>(correction.second);
     return k;
@@ -140,6 +143,7 @@ __global__ void __launch_bounds__(kThreads)
   if (thread == 0) shared = rule.constants(block, operands);
   __syncthreads();
   const Constants k = shared;
+  if (k.skips) return;
 
 #pragma unroll
   for (int p = 0; p < kPacks; ++p) {

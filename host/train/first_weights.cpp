@@ -58,7 +58,10 @@ void set_common_weights(const std::vector<std::unique_ptr<LocalRank>>& ranks, Co
 std::string set_first_weights(const std::vector<std::unique_ptr<LocalRank>>& ranks, Communicator& communicator,
                               const Model& model, const RunConfig& config, const ImageSet& training,
                               const PixelScale& pixels) {
-  for (const auto& rank : ranks) rank->weights.forget_moments();  // of a run before
+  for (const auto& rank : ranks) {  // of a run before
+    rank->weights.forget_moments();
+    rank->step.set_loss_scale({});
+  }
   if (config.start == WeightStart::common) {
     const FirstWeights first = draw_weights(model, config, config.seed, training, pixels);
     set_common_weights(ranks, communicator, first.values);

@@ -163,10 +163,6 @@ std::vector<std::string> match_groups(RunConfig& config, std::span<const std::st
 
 std::vector<std::string> config_warnings(const RunConfig& config) {
   std::vector<std::string> warnings;
-  if (config.precision == Precision::fp16) {
-    warnings.emplace_back(
-        "warning: --precision fp16: nothing scales the loss, so gradients below 6e-8 are lost; bf16 keeps them");
-  }
   for (const GroupOption& row : group_options()) {
     const std::string option(row.name);
     if (!config.is_from_command_line(option)) continue;

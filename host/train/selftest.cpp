@@ -82,6 +82,7 @@ StepOutcome take_step(Backend& backend, const Model& model, const Dataset& data)
                  pixel_scale({0.5, 0.5, 0.5}, {0.25, 0.25, 0.25}, model.shapes.input.channels));
   step.prepare({plan.variant(0)});
   step.set_rows(plan.rows(0));
+  step.set_loss_scale({.scale = 1});  // the reference's gradients are not scaled
   step.run_gradients(plan.variant(0));
   StepOutcome outcome;
   const LossSums sums = step.take_sums();

@@ -2,6 +2,7 @@
 #include "train/step.hpp"
 
 #include <algorithm>
+#include <limits>
 #include <utility>
 
 #include "convoy/error.hpp"
@@ -13,7 +14,7 @@ namespace {
 struct StepControl {
   StepRow row;
   LossSums sums;
-  float clip_factor = 1;
+  float gradient_factor = 1;
   float gradient_norm = 0;
   std::int32_t cursor = 0;  // into the rows
 };
@@ -58,11 +59,13 @@ TrainStep::TrainStep(Backend& backend, const Model& model, const RunConfig& conf
       data_(data),
       gradients_(backend.allocate(model.layout.trainable_elements * sizeof(float), "gradients", Communicated::yes)),
       pixels_(backend, pixels),
-      control_(backend.allocate(sizeof(StepControl), "step control")) {
+      control_(backend.allocate(sizeof(StepControl), "step control")),
+      loss_scale_(backend.allocate(backend.compute_type() == DType::f16 ? sizeof(LossScale) : 0, "loss scale")) {
   CONVOY_CHECK(weights.moments() >= moments_needed(model.layout, config), "weights with {} moments, {} needed",
                weights.moments(), moments_needed(model.layout, config));
   const StepControl initial;
   backend_.upload(control_.data(), &initial, sizeof initial);
+  set_loss_scale({});
 }
 
 void TrainStep::prepare(const std::vector<StepVariant>& variants) {
@@ -174,7 +177,8 @@ void TrainStep::enqueue_loss(Prepared& prepared) {
                                   .smoothing = static_cast<float>(config_.label_smoothing),
                                   .gradient = program.logits_gradient(),
                                   .sums = &control->sums,
-                                  .row = &control->row});
+                                  .row = &control->row,
+                                  .loss_scale = device_loss_scale()});
   told(StepPart::loss, prepared);
 }
 
@@ -219,19 +223,25 @@ void TrainStep::enqueue_backward(Prepared& prepared) {
 void TrainStep::enqueue_update(Prepared& prepared) {
   const Range range(backend_, "update");
   auto* control = static_cast<StepControl*>(control_.data());
-  const bool clips = config_.clip_norm > 0;
-  if (clips) {
-    backend_.clip_factor(gradients_.floats(), model_.layout.trainable_elements, static_cast<float>(config_.clip_norm),
-                         &control->clip_factor, &control->gradient_norm);
+  const bool is_scaled = device_loss_scale() != nullptr, clips = config_.clip_norm > 0;
+  const float limit = clips ? static_cast<float>(config_.clip_norm) : std::numeric_limits<float>::infinity();
+  const float* gradients = gradients_.floats();
+  const std::size_t count = model_.layout.trainable_elements;
+  float *factor = clips || is_scaled ? &control->gradient_factor : nullptr, *norm = &control->gradient_norm;
+  if (is_scaled) {
+    backend_.unscale_factor(gradients, count, limit, factor, norm, device_loss_scale());
+  } else if (clips) {
+    backend_.clip_factor(gradients, count, limit, factor, norm);
   }
   prepared.optimizer->enqueue({.weights = weights_.data(),
-                               .gradients = gradients_.floats(),
+                               .gradients = gradients,
                                .first_moment = weights_.first_moment(),
                                .second_moment = weights_.second_moment(),
-                               .gradient_factor = clips ? &control->clip_factor : nullptr,
+                               .gradient_factor = factor,
                                .workspace = update_workspace_.data(),
                                .row = &control->row,
-                               .narrow_weights = weights_.narrow()});
+                               .narrow_weights = weights_.narrow(),
+                               .loss_scale = device_loss_scale()});
   told(StepPart::update, prepared);
 }
 
@@ -306,12 +316,24 @@ LossSums TrainStep::take_sums() {
   return sums;
 }
 
+std::optional<LossScale> TrainStep::loss_scale() const {
+  if (device_loss_scale() == nullptr) return std::nullopt;
+  LossScale loss_scale;
+  backend_.download(&loss_scale, device_loss_scale(), sizeof loss_scale);
+  return loss_scale;
+}
+
+void TrainStep::set_loss_scale(const LossScale& loss_scale) {
+  backend_.upload(device_loss_scale(), &loss_scale, loss_scale_.bytes());
+}
+
 void TrainStep::visit_state(StateVisitor& state) {
   auto* control = static_cast<StepControl*>(control_.data());
   LossSums sums;
   backend_.download(&sums, &control->sums, sizeof sums);
   state.value("step.sums", sums);
   backend_.upload(&control->sums, &sums, sizeof sums);
+  if (LossScale* own = device_loss_scale()) state.device("step.loss_scale", &own->scale, kLossScaleState);
 }
 
 std::vector<RecordedStep> TrainStep::recorded() const {

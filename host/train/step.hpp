@@ -7,6 +7,7 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <optional>
 #include <set>
 #include <string>
 #include <vector>
@@ -100,7 +101,12 @@ class TrainStep {
   void refresh_copies(const StepVariant& variant) { prepared_for(variant); }
 
   LossSums take_sums();  // since the last call; waits
-  // The sums that nobody has taken. Waits.
+
+  // In fp16, where the gradients of a step are those of the scaled loss; else there is none.
+  std::optional<LossScale> loss_scale() const;  // waits
+  void set_loss_scale(const LossScale& loss_scale);
+
+  // The sums that nobody has taken, and the loss scale. Waits.
   void visit_state(StateVisitor& state);
   std::vector<RecordedStep> recorded() const;
   const Program& program(const StepVariant& variant) const;
@@ -119,6 +125,7 @@ class TrainStep {
   void forget_recordings();
   Prepared& prepared_for(const StepVariant& variant);
   void plan_exchange(Prepared& prepared) const;
+  LossScale* device_loss_scale() const { return static_cast<LossScale*>(loss_scale_.data()); }
   bool exchanges_outside() const { return exchange_ != nullptr && !exchange_->can_be_recorded(); }
   void enqueue_input(Prepared& prepared);
   void enqueue_loss(Prepared& prepared);
@@ -135,8 +142,9 @@ class TrainStep {
   DeviceSet& data_;
   Arena gradients_, narrow_gradients_, activations_, update_workspace_;
   DevicePixels pixels_;
-  Arena rows_;     // StepRow []
-  Arena control_;  // see step.cpp
+  Arena rows_;        // StepRow []
+  Arena control_;     // see step.cpp
+  Arena loss_scale_;  // LossScale; empty but in fp16
   std::map<StepVariant, Prepared> prepared_;
   GradientExchange* exchange_ = nullptr;
   std::function<void()> on_progress_ = [] {};

@@ -12,6 +12,7 @@
 #include <string_view>
 #include <vector>
 
+#include "convoy/loss_scale.hpp"
 #include "convoy/operation.hpp"
 #include "convoy/stager.hpp"
 #include "convoy/step_row.hpp"
@@ -114,8 +115,8 @@ struct LossSums {
 // logits fp32 [N, classes], multiplied by logit_scale first. gradient [N, classes] in the type that the last
 // dense operation's output_gradient has (compute type); null in evaluation. Padding rows get gradient 0.
 // Target: 1 - smoothing on the label plus smoothing / classes on every class. Gradient: logit_scale * row->loss_weight
-// * (p - target); *sums hold the unweighted loss. Correct: the first of the largest logits is the label's and the loss
-// is finite; a loss that is not is added all the same.
+// * loss_scale->scale * (p - target); *sums hold the unweighted loss. Correct: the first of the largest logits is the
+// label's and the loss is finite; a loss that is not is added all the same.
 struct LossArgs {
   const float* logits = nullptr;
   BatchSource source;
@@ -124,6 +125,7 @@ struct LossArgs {
   void* gradient = nullptr;
   LossSums* sums = nullptr;
   const StepRow* row = nullptr;
+  const LossScale* loss_scale = nullptr;  // null but in fp16: 1
 };
 
 // What is recorded; part of the key under which a recording is kept. All ranks record the same kinds.
@@ -218,6 +220,9 @@ class Backend {
   virtual double sum_of_squares(const float* values, std::size_t count) = 0;
   // *factor = min(1, limit / ||gradients||), fp64 sums; *norm = ||gradients||.
   virtual void clip_factor(const float* gradients, std::size_t count, float limit, float* factor, float* norm) = 0;
+  // The same in fp16, of gradients / scale, with that division in *factor; then judges `loss_scale`.
+  virtual void unscale_factor(const float* /*gradients*/, std::size_t /*count*/, float /*limit*/, float* /*factor*/,
+                              float* /*norm*/, LossScale* /*loss_scale*/) {}
   // As convoy/checksum.hpp defines it; equal on every backend. Waits.
   virtual std::uint64_t checksum(const void* device, std::size_t bytes) = 0;
   // Index of the first value that is not finite, or -1. Waits.

@@ -7,6 +7,7 @@
 #include <variant>
 #include <vector>
 
+#include "convoy/loss_scale.hpp"
 #include "convoy/step_row.hpp"
 
 namespace convoy {
@@ -64,10 +65,12 @@ struct UpdateOperands {
   const float* gradients = nullptr;
   float* first_moment = nullptr;           // momentum; null where momentum is 0
   float* second_moment = nullptr;          // Adam only
-  const float* gradient_factor = nullptr;  // one float that multiplies the gradients (clipping); null: 1
+  const float* gradient_factor = nullptr;  // one float that multiplies the gradients (clipping, unscaling); null: 1
   void* workspace = nullptr;
   const StepRow* row = nullptr;
   void* narrow_weights = nullptr;  // where Backend::narrow_bytes says so: changed with the weights
+  // Null but in fp16. Where it skips, nothing changes; steps that it skipped are none of Adam's.
+  const LossScale* loss_scale = nullptr;
 };
 
 class Update {
