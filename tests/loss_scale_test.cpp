@@ -182,6 +182,15 @@ TEST_F(ScaledSteps, on_cuda_finite_ones_let_the_scale_grow) {
   EXPECT_EQ(state_of(rank.loss_scale()), std::tuple(4 * kFits, 1.0F, 0.0F));
 }
 
+TEST_F(ScaledSteps, on_cuda_what_is_not_finite_at_the_least_scale_reaches_the_weights) {
+  Rank rank({});
+  rank.take({0}, 0x1p60F);
+  rank.parts.step.set_loss_scale({.scale = kLeastLossScale});
+  rank.run();
+  EXPECT_EQ(state_of(rank.loss_scale()), std::tuple(kLeastLossScale, 0.0F, 0.0F));
+  EXPECT_GE(rank.backend->first_not_finite(rank.parts.weights.data(), rank.model.layout.trainable_elements), 0);
+}
+
 TEST_F(ScaledSteps, on_cuda_train_where_gradients_would_vanish_without) {
   Rank scaled({}, Precision::fp16, kSmoothNetwork), unscaled({}, Precision::fp16, kSmoothNetwork);
   Rank wide({}, Precision::fp32, kSmoothNetwork);

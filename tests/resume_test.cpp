@@ -167,6 +167,16 @@ TEST_F(Resume, on_cuda_deterministic_runs_go_on_to_the_bit) {
                    {4, 12});
 }
 
+// Summed over a batch, gradients overflow with the first scales.
+TEST_F(Resume, on_cuda_in_fp16_the_loss_scale_goes_on_too) {
+  if (const std::string lacks = lacks_gpus(2); !lacks.empty()) GTEST_SKIP() << lacks;
+  const Settings settings =
+      smooth_norm() + kUneven + kAdam +
+      Settings{{"device", "cuda"}, {"precision", "fp16"}, {"deterministic", "true"}, {"loss-reduction", "sum"}};
+  expect_bit_exact(settings + average("step", 1), 4, {12}, 2);
+  expect_bit_exact(settings + average("every:3", 2), 4, {4, 12});
+}
+
 TEST_F(Resume, on_other_numbers_of_ranks_the_global_batches_stay) {
   // Gradients are averaged, so the number of ranks makes no difference but rounding.
   const Settings settings = smooth() + kUneven + kNesterov +

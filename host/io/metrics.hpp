@@ -10,6 +10,12 @@
 
 namespace convoy {
 
+// In fp16, see include/convoy/loss_scale.hpp: the least of any rank, and the most steps that any rank has skipped.
+struct LossScaleMetrics {
+  double scale = 0;
+  std::int64_t skipped_updates = 0;
+};
+
 struct StepMetrics {
   std::int64_t step = 0;  // optimizer steps taken
   int epoch = 0;          // the epoch that this step belongs to, from 1
@@ -17,6 +23,7 @@ struct StepMetrics {
   std::int64_t images_seen = 0;
   double images_per_second = 0;  // since the last row
   double loss = 0;               // mean over the global batches since the last row
+  std::optional<LossScaleMetrics> loss_scale;
 };
 
 struct EpochMetrics {
@@ -31,6 +38,7 @@ struct EpochMetrics {
   std::optional<double> test_loss, test_accuracy, test_accuracy_plain;
   std::optional<double> validation_loss, validation_accuracy;
   std::optional<double> weight_distance;  // of the ranks before the last average: see RunResults
+  std::optional<LossScaleMetrics> loss_scale;
 };
 
 // --on-nan rollback: the state of `to_step` came back at `step`; the steps between count as taken and train nothing.
@@ -67,7 +75,8 @@ struct RunResults {
   int checkpoints = 0;            // begun
   int rollbacks = 0;
   std::int64_t skipped_steps = 0;  // of `steps`, those that rollbacks left without training
-  double images_per_second = 0;    // of train_seconds
+  std::optional<LossScaleMetrics> loss_scale;
+  double images_per_second = 0;  // of train_seconds
   std::uint64_t peak_device_bytes = 0;
   CommunicationResults communication;
   // ||w_r - mean|| / ||mean||, root mean square over the ranks r, before the last average of weights.

@@ -20,20 +20,28 @@ void put(Json& row, const char* field, const std::optional<T>& value) {
   if (value) row[field] = *value;
 }
 
+void put(Json& row, const std::optional<LossScaleMetrics>& loss_scale) {
+  if (!loss_scale) return;
+  row["loss_scale"] = loss_scale->scale;
+  row["skipped_updates"] = loss_scale->skipped_updates;
+}
+
 // Bytes that are no UTF-8 (a path may hold them) are replaced, so that a summary is always written.
 std::string dump(const Json& json, int indent = -1) {
   return json.dump(indent, ' ', false, Json::error_handler_t::replace);
 }
 
 Json to_json(const StepMetrics& row, double elapsed) {
-  return {{"kind", "step"},
-          {"step", row.step},
-          {"epoch", row.epoch},
-          {"learning_rate", row.learning_rate},
-          {"images_seen", row.images_seen},
-          {"elapsed_seconds", elapsed},
-          {"images_per_second", row.images_per_second},
-          {"loss", row.loss}};
+  Json json = {{"kind", "step"},
+               {"step", row.step},
+               {"epoch", row.epoch},
+               {"learning_rate", row.learning_rate},
+               {"images_seen", row.images_seen},
+               {"elapsed_seconds", elapsed},
+               {"images_per_second", row.images_per_second},
+               {"loss", row.loss}};
+  put(json, row.loss_scale);
+  return json;
 }
 
 Json to_json(const EpochMetrics& row, double elapsed) {
@@ -53,6 +61,7 @@ Json to_json(const EpochMetrics& row, double elapsed) {
   put(json, "validation_loss", row.validation_loss);
   put(json, "validation_accuracy", row.validation_accuracy);
   put(json, "weight_distance", row.weight_distance);
+  put(json, row.loss_scale);
   return json;
 }
 
@@ -81,6 +90,7 @@ void put_results(Json& summary, const RunResults& results) {
     summary["rollbacks"] = results.rollbacks;
     summary["skipped_steps"] = results.skipped_steps;
   }
+  put(summary, results.loss_scale);
 }
 
 void put_times(Json& summary, const RunResults& results, double seconds) {

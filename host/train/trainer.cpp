@@ -2,6 +2,7 @@
 #include "train/trainer.hpp"
 
 #include <algorithm>
+#include <bit>
 #include <chrono>
 #include <cmath>
 #include <functional>
@@ -73,6 +74,7 @@ RunResults Trainer::run() {
   results_.peak_device_bytes = parts_.backend.peak_allocated_bytes();
   results_.weight_distance = parts_.averager.distance();
   results_.communication = communication();
+  results_.loss_scale = loss_scale();
   return results_;
 }
 
@@ -103,6 +105,7 @@ void Trainer::train_to_end() {
     row.train_accuracy =
         static_cast<double>(epoch_sums_.correct) / static_cast<double>(std::max<std::int64_t>(epoch_sums_.samples, 1));
     row.weight_distance = parts_.averager.distance();
+    row.loss_scale = loss_scale();
     if ((has_trained || is_last) && !evaluate_epoch(row, is_last)) break;
     if (has_trained) parts_.recorder.epoch(row);
     for (std::size_t r = 0; has_trained && r < parts_.rank_logs.size(); ++r) {
@@ -137,6 +140,22 @@ CommunicationResults Trainer::communication() {
           .least_wait_seconds = *least,
           .mean_wait_seconds = std::accumulate(waits.begin(), waits.end(), 0.0) / static_cast<double>(waits.size()),
           .most_wait_seconds = *most};
+}
+
+// Over all ranks. Waits.
+std::optional<LossScaleMetrics> Trainer::loss_scale() {
+  LossScale worst{.scale = kMostLossScale};
+  for (const auto& rank : parts_.ranks) {
+    const std::optional<LossScale> own = rank->step.loss_scale();
+    if (!own) return std::nullopt;
+    worst.scale = std::min(worst.scale, own->scale);
+    worst.skipped = std::max(worst.skipped, own->skipped);
+  }
+  // The bits of positive floats are in their order.
+  const std::uint64_t scale = parts_.communicator.min_max(std::bit_cast<std::uint32_t>(worst.scale)).least;
+  const std::uint64_t skipped = parts_.communicator.min_max(static_cast<std::uint64_t>(worst.skipped)).most;
+  return LossScaleMetrics{.scale = std::bit_cast<float>(static_cast<std::uint32_t>(scale)),
+                          .skipped_updates = static_cast<std::int64_t>(skipped)};
 }
 
 // False: the workers agreed to stop.
@@ -381,6 +400,7 @@ void Trainer::log_step(std::int64_t step, int epoch) {
   row.images_per_second =
       per_second(static_cast<double>(results_.images_seen - log_images_), results_.train_seconds - log_seconds_);
   row.loss = mean_loss(log_sums_);
+  row.loss_scale = loss_scale();
   parts_.recorder.step(row);
   for (std::size_t r = 0; r < parts_.rank_logs.size(); ++r) {
     parts_.rank_logs[r].step(rank_row(epoch, std::exchange(rank_sums_[r].step, {})));

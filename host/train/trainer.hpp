@@ -76,6 +76,7 @@ class Trainer {
   void checkpoint_after_epoch(const EpochMetrics& row, bool is_last);
   RankMetrics rank_row(int epoch, const LossSums& sums) const;
   CommunicationResults communication();
+  std::optional<LossScaleMetrics> loss_scale();
   double evaluate_local();
   bool prepare_evaluation(int epoch);
   std::optional<Evaluation> timed_evaluation(const Weights& weights, DeviceSet& set);
