@@ -6,10 +6,9 @@
 #include <nlohmann/json.hpp>
 #include <system_error>
 
-#include "convoy/checksum.hpp"
 #include "convoy/error.hpp"
-#include "io/atomic_file.hpp"
 #include "io/build_info.hpp"
+#include "io/checked_json.hpp"
 
 namespace convoy {
 namespace {
@@ -17,10 +16,8 @@ namespace {
 namespace fs = std::filesystem;
 using Json = nlohmann::ordered_json;
 
-constexpr const char* kFormat = "convoy checkpoint 1";
-constexpr std::size_t kLargestManifest = 64 << 20;  // bytes; a rank's line has about a hundred
-
-std::string dump(const Json& json) { return json.dump(1, ' ', false, Json::error_handler_t::replace); }
+// A rank's line has about a hundred bytes.
+constexpr CheckedJson kFile{.format = "convoy checkpoint 1", .what = "a checkpoint", .most_bytes = 64 << 20};
 
 std::string hexadecimal(std::uint64_t value) { return fmt::format("{:016x}", value); }
 
@@ -31,8 +28,6 @@ std::uint64_t parse_hexadecimal(const std::string& text) {
                "sixteen hexadecimal digits expected, '{}' found", text);
   return value;
 }
-
-std::string checksum_of(const std::string& text) { return hexadecimal(checksum(text.data(), text.size())); }
 
 Manifest parse(const Json& json) {
   Manifest manifest;
@@ -74,8 +69,7 @@ RunPosition position_of(const Manifest& manifest) { return {manifest.step, manif
 
 std::string to_json(const Manifest& manifest) {
   const BuildInfo& build = build_info();
-  Json json = {{"format", kFormat},
-               {"step", manifest.step},
+  Json json = {{"step", manifest.step},
                {"epochs_done", manifest.epochs_done},
                {"world_size", manifest.world_size},
                {"steps_per_epoch", manifest.steps_per_epoch},
@@ -96,20 +90,13 @@ std::string to_json(const Manifest& manifest) {
   for (const CheckpointFile& file : manifest.files) {
     json["files"].push_back({{"name", file.name}, {"bytes", file.bytes}, {"checksum", hexadecimal(file.checksum)}});
   }
-  json["checksum"] = checksum_of(dump(json));
-  return dump(json) + "\n";
+  return to_checked_text(kFile, json);
 }
 
 Manifest read_manifest(const fs::path& checkpoint) {
   const fs::path path = checkpoint / kManifestName;
-  const std::vector<std::byte> bytes = read_file(path, kLargestManifest);
+  const Json json = read_checked_json(kFile, path);
   try {
-    Json json = Json::parse(std::string_view(reinterpret_cast<const char*>(bytes.data()), bytes.size()));
-    CONVOY_CHECK(json.is_object() && json.value("format", "") == kFormat, "{}: not a checkpoint of this program",
-                 path.string());
-    const std::string expected = json.at("checksum").get<std::string>();
-    json.erase("checksum");
-    CONVOY_CHECK(checksum_of(dump(json)) == expected, "{}: damaged: its checksum does not fit", path.string());
     const Manifest manifest = parse(json);
     check_files(checkpoint, manifest);
     return manifest;
