@@ -13,6 +13,7 @@
 #include "check.hpp"
 #include "context.hpp"
 #include "convoy/error.hpp"
+#include "cudnn/plan_chooser.hpp"
 #include "devices.hpp"
 #include "handles.hpp"
 #include "kernels/arena.hpp"
@@ -63,6 +64,8 @@ class CudaBackend final : public Backend {
 
   std::unique_ptr<Operation> plan(const OperationSpec&, int batch, Mode) override;
   std::unique_ptr<Update> plan(const UpdateSpec&) override;
+  Choices choices() const override { return plans_->choices(); }
+  void prefer(const Choices& choices) override { plans_->prefer(choices); }
   std::unique_ptr<Recording> record(StepKind, const std::function<void()>& step) override {
     return context_.graph ? record_graph(step, stream_.get(), capture_) : record_calls(step);
   }
@@ -152,6 +155,7 @@ class CudaBackend final : public Backend {
   std::shared_ptr<Account> account_ = std::make_shared<Account>();
   Stream stream_;
   CudnnHandle cudnn_;
+  std::unique_ptr<cudnn::PlanChooser> plans_;
   CublasLtHandle cublas_lt_;
   Arena reductions_;  // a ReductionScratch
   std::optional<Ranges> ranges_;
@@ -174,14 +178,17 @@ CudaBackend::CudaBackend(const DeviceRequest& request) {
   cublas_lt_.reset(cublas_lt);
   reductions_ = allocate(sizeof(ReductionScratch), "sums of parts", Communicated::no);
 
+  plans_ = std::make_unique<cudnn::PlanChooser>(
+      cudnn, request.autotune ? cudnn::ChooseBy::measurement : cudnn::ChooseBy::guess,
+      cudnn::PlanCache(cudnn::plan_folder()));
   context_ = {.device = request.index,
               .stream = stream,
               .cudnn = cudnn,
+              .plans = plans_.get(),
               .cublas_lt = cublas_lt,
               .precision = request.precision,
               .compute = convoy::compute_type(request.precision),
               .deterministic = request.deterministic,
-              .autotune = request.autotune,
               .graph = request.graph};
   ranges_.emplace(stream, capture_);
   const std::string cuda = runtime_version(), cudnn_library = cudnn_version();

@@ -12,6 +12,10 @@
 
 namespace convoy::cuda {
 
+namespace cudnn {
+class PlanChooser;
+}
+
 // Bytes that one call of a library may ask for at most; the memory planner shares them among the operations of a step.
 constexpr std::size_t kWorkspaceLimit = std::size_t{256} << 20;
 
@@ -19,12 +23,12 @@ struct Context {
   int device = 0;
   cudaStream_t stream = nullptr;  // all computation of a step, in order
   cudnnHandle_t cudnn = nullptr;  // bound to the stream
+  cudnn::PlanChooser* plans = nullptr;
   cublasLtHandle_t cublas_lt = nullptr;
   Precision precision = Precision::fp32;
   DType compute = DType::f32;
   bool deterministic = false;
-  bool autotune = false;  // measure cuDNN's plans instead of believing its guess
-  bool graph = true;      // replay a recorded step as a CUDA graph
+  bool graph = true;  // replay a recorded step as a CUDA graph
 };
 
 }  // namespace convoy::cuda

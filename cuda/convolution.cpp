@@ -9,8 +9,7 @@
 #include <string>
 
 #include "bias_gradient.hpp"
-#include "cudnn/plan.hpp"
-#include "cudnn/tuner.hpp"
+#include "cudnn/plan_chooser.hpp"
 #include "device_memory.hpp"
 #include "kernels/relu.hpp"
 #include "nn/check_spec.hpp"
@@ -93,9 +92,7 @@ cudnn::Plan Convolution::plan(Pass pass) const {
   const cudnn::Rules rules = {.workspace_limit = kWorkspaceLimit,
                               .tf32 = context_.precision == Precision::tf32,
                               .deterministic = context_.deterministic};
-  const cudnn::Convolution convolution = pass_of(spec_, pass, batch_, context_.compute);
-  if (context_.autotune) return cudnn::fastest_plan(convolution, rules, context_.cudnn, cudnn::plan_folder());
-  return {convolution, rules, cudnn::Target(context_.cudnn)};
+  return context_.plans->choose(pass_of(spec_, pass, batch_, context_.compute), rules);
 }
 
 Needs Convolution::needs() const {

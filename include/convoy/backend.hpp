@@ -154,6 +154,10 @@ struct DeviceInfo {
   int threads = 1;
 };
 
+// What a backend chose where it may compute the same in several ways: what for, which includes the kind of device and
+// the versions of libraries, and the choice, a JSON value of its own as compact text.
+using Choices = std::map<std::string, std::string>;
+
 class Backend {
  public:
   Backend() = default;
@@ -176,6 +180,10 @@ class Backend {
 
   virtual std::unique_ptr<Operation> plan(const OperationSpec&, int batch, Mode) = 0;
   virtual std::unique_ptr<Update> plan(const UpdateSpec&) = 0;
+  // What was chosen for what has been planned, and what `prefer` said. Empty where there is nothing to choose.
+  virtual Choices choices() const { return {}; }
+  // What is planned from now on takes these; what is for another device, or is refused by its library, is passed over.
+  virtual void prefer(const Choices&) {}
   // See Range.
   virtual void begin_range(std::string_view /*name*/) {}
   virtual void end_range() {}

@@ -61,7 +61,7 @@ class CudnnPlans : public testing::TestWithParam<const char*> {
 INSTANTIATE_TEST_SUITE_P(Devices, CudnnPlans, testing::Values("a100", "h100", "b200"),
                          [](const auto& device) { return std::string(device.param); });
 
-// Calls use(plan, spec, precision) for every convolution, pass, batch size and precision.
+// Calls use(plan, convolution, spec, precision) for every convolution, pass, batch size and precision.
 template <typename Use>
 void for_every_plan(const char* device, const std::vector<int>& batches, bool deterministic, const Use& use) {
   const Target target{std::string_view(properties_of(device))};
@@ -72,7 +72,7 @@ void for_every_plan(const char* device, const std::vector<int>& batches, bool de
           const Convolution convolution = pass_of(spec, pass, batch, compute_type(precision));
           SCOPED_TRACE(fmt::format("{} ({})", describe(convolution), name(precision)));
           try {
-            use(Plan(convolution, rules_of(precision, deterministic), target), spec, precision);
+            use(Plan(convolution, rules_of(precision, deterministic), target), convolution, spec, precision);
           } catch (const Error& error) {
             ADD_FAILURE() << error.what();
           }
@@ -84,26 +84,43 @@ void for_every_plan(const char* device, const std::vector<int>& batches, bool de
 
 TEST_P(CudnnPlans, exist_for_every_convolution_of_the_zoo_within_the_workspace_limit) {
   int plans = 0;
-  for_every_plan(GetParam(), {1, 500, 2000}, false, [&](const Plan& plan, const ConvSpec&, Precision) {
-    ++plans;
-    EXPECT_LE(plan.workspace_bytes(), kWorkspaceLimit);
-  });
+  for_every_plan(GetParam(), {1, 500, 2000}, false,
+                 [&](const Plan& plan, const Convolution&, const ConvSpec&, Precision) {
+                   ++plans;
+                   EXPECT_LE(plan.workspace_bytes(), kWorkspaceLimit);
+                 });
   EXPECT_GT(plans, 500);
 }
 
 TEST_P(CudnnPlans, use_tensor_cores_where_the_precision_allows_it_and_there_are_channels_enough) {
-  for_every_plan(GetParam(), {2000}, false, [&](const Plan& plan, const ConvSpec& spec, Precision precision) {
-    const bool is_narrow = compute_type(precision) != DType::f32;
-    if (precision == Precision::fp32) EXPECT_FALSE(plan.on_tensor_cores()) << plan.name();
-    // Pointwise ones are bound by memory: what multiplies matters little.
-    const bool is_pointwise = spec.kernel == Size2{1, 1};
-    if (is_narrow && spec.input.channels >= 8 && !is_pointwise) EXPECT_TRUE(plan.on_tensor_cores()) << plan.name();
-  });
+  for_every_plan(GetParam(), {2000}, false,
+                 [&](const Plan& plan, const Convolution&, const ConvSpec& spec, Precision precision) {
+                   const bool is_narrow = compute_type(precision) != DType::f32;
+                   if (precision == Precision::fp32) EXPECT_FALSE(plan.on_tensor_cores()) << plan.name();
+                   // Pointwise ones are bound by memory: what multiplies matters little.
+                   const bool is_pointwise = spec.kernel == Size2{1, 1};
+                   if (is_narrow && spec.input.channels >= 8 && !is_pointwise)
+                     EXPECT_TRUE(plan.on_tensor_cores()) << plan.name();
+                 });
 }
 
 TEST_P(CudnnPlans, are_deterministic_where_that_is_asked_for) {
+  for_every_plan(GetParam(), {500}, true, [&](const Plan& plan, const Convolution&, const ConvSpec&, Precision) {
+    EXPECT_TRUE(plan.is_deterministic());
+  });
+}
+
+// A run that goes on makes its plans of the texts that it left.
+TEST_P(CudnnPlans, are_the_same_after_the_way_through_their_texts) {
+  const Target target{std::string_view(properties_of(GetParam()))};
   for_every_plan(GetParam(), {500}, true,
-                 [&](const Plan& plan, const ConvSpec&, Precision) { EXPECT_TRUE(plan.is_deterministic()); });
+                 [&](const Plan& plan, const Convolution& convolution, const ConvSpec&, Precision) {
+                   const std::string text = plan.text();
+                   const auto again = Plan::from_text(text, convolution, target);
+                   ASSERT_TRUE(again) << plan.name();
+                   EXPECT_EQ(again->text(), text);
+                   EXPECT_EQ(again->workspace_bytes(), plan.workspace_bytes());
+                 });
 }
 
 TEST_P(CudnnPlans, that_cannot_be_made_are_refused_by_the_name_of_the_convolution) {
