@@ -7,9 +7,12 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <cstdlib>
 #include <filesystem>
 #include <fstream>
 #include <iterator>
+#include <map>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -17,6 +20,7 @@
 #include "support/backends.hpp"
 #include "support/smooth_training.hpp"
 #include "train/checkpoint/checkpoint_folder.hpp"
+#include "train/plans_file.hpp"
 #include "train/run_options.hpp"
 #include "train/weights_file.hpp"
 
@@ -48,6 +52,14 @@ nlohmann::json results_of(const fs::path& run) {
     summary.erase(field);
   }
   return summary;
+}
+
+void flip_bit(const fs::path& file) {
+  std::fstream stream(file, std::ios::in | std::ios::out | std::ios::binary);
+  stream.seekg(-5, std::ios::end);
+  const int byte = stream.get();
+  stream.seekp(-5, std::ios::end);
+  stream.put(static_cast<char>(byte ^ 4));
 }
 
 class Resume : public SmoothTraining {
@@ -175,6 +187,147 @@ TEST_F(Resume, on_cuda_in_fp16_the_loss_scale_goes_on_too) {
       Settings{{"device", "cuda"}, {"precision", "fp16"}, {"deterministic", "true"}, {"loss-reduction", "sum"}};
   expect_bit_exact(settings + average("step", 1), 4, {12}, 2);
   expect_bit_exact(settings + average("every:3", 2), 4, {4, 12});
+}
+
+// With a cache of its own, which a test may change as others that tune on this machine would.
+class ResumePlans : public Resume {
+ protected:
+  void SetUp() override {
+    if (const std::string lacks = lacks_gpus(); !lacks.empty()) GTEST_SKIP() << lacks;
+    Resume::SetUp();
+    if (const char* before = std::getenv("CONVOY_CACHE")) cache_before_ = before;
+    ::setenv("CONVOY_CACHE", cache().c_str(), 1);
+  }
+  void TearDown() override {
+    if (cache_before_) {
+      ::setenv("CONVOY_CACHE", cache_before_->c_str(), 1);
+    } else {
+      ::unsetenv("CONVOY_CACHE");
+    }
+  }
+
+  fs::path cache() const { return folder_.path() / "cache"; }
+  // As if other engines had been the fastest; their names tell which text a plan was made of.
+  void choose_otherwise_in_the_cache() const {
+    for (const auto& entry : fs::directory_iterator(cache() / "plans")) {
+      std::string text = text_of(entry.path());
+      text.insert(text.find("engine "), "cached ");
+      std::ofstream(entry.path(), std::ios::binary) << text;
+    }
+  }
+  static std::string text_of(const fs::path& file) {
+    std::ifstream stream(file, std::ios::binary);
+    return {std::istreambuf_iterator<char>(stream), {}};
+  }
+  // By what they are for, of the first worker.
+  static std::map<std::string, std::string> engines_of(const fs::path& run) {
+    std::map<std::string, std::string> engines;
+    for (const auto& [key, text] : read_plans(run, 0)) engines[key] = nlohmann::json::parse(text)["name"];
+    return engines;
+  }
+  static auto all(const char* words) {
+    return testing::AllOf(testing::Not(testing::IsEmpty()),
+                          testing::Each(testing::Pair(testing::_, testing::StartsWith(words))));
+  }
+
+  Settings on_cuda() const {
+    return smooth_norm() + kUneven + kNesterov +
+           Settings{{"device", "cuda"}, {"deterministic", "true"}, {"checkpoint-every", "4"}};
+  }
+  const Settings autotune_ = {{"autotune", "true"}};
+
+ private:
+  std::optional<std::string> cache_before_;
+};
+
+TEST_F(ResumePlans, on_cuda_are_the_runs_own_when_it_goes_on_whatever_the_cache_says_by_then) {
+  const fs::path whole = run(on_cuda() + autotune_);
+  EXPECT_THAT(engines_of(whole), testing::Contains(testing::Key(HasSubstr("backward weights in fp32"))));
+  choose_otherwise_in_the_cache();
+  const fs::path again = resumed(whole, 20, 1);
+  EXPECT_EQ(text_of(again / kPlansName), text_of(whole / kPlansName));
+  EXPECT_EQ(weights_of(again), weights_of(whole));
+  // Without the file they are the cache's, so they were not by chance the same.
+  fs::remove(whole / kPlansName);
+  EXPECT_THAT(engines_of(resumed(whole, 20, 1)), all("cached engine "));
+}
+
+TEST_F(ResumePlans, on_cuda_are_kept_without_measuring_too) {
+  const fs::path whole = run(on_cuda());
+  EXPECT_THAT(engines_of(whole), all("engine "));
+  EXPECT_FALSE(fs::exists(cache())) << "what was only guessed is not worth a file";
+  // Tuned later by others, and by this very run if it were free to.
+  run(on_cuda() + autotune_);
+  choose_otherwise_in_the_cache();
+  EXPECT_EQ(engines_of(resumed(whole, 20, 1, autotune_)), engines_of(whole));
+}
+
+TEST_F(ResumePlans, on_cuda_of_a_damaged_file_or_another_library_are_chosen_anew_with_a_line) {
+  const fs::path whole = run(on_cuda());
+  const auto again = [&](const char* name) {
+    const fs::path copy = folder_.path() / name;
+    fs::copy(whole, copy, fs::copy_options::recursive | fs::copy_options::copy_symlinks);
+    fs::remove_all(CheckpointFolder(copy).checkpoint(22));
+    return copy;
+  };
+  const fs::path damaged = again("damaged");
+  flip_bit(damaged / kPlansName);
+  EXPECT_THAT(said_when_resumed(damaged, 1),
+              testing::ContainsRegex("damaged/plans.json: damaged: [^\n]*; plans are chosen anew\n"));
+  EXPECT_EQ(engines_of(damaged), engines_of(whole)) << "not written again";
+  EXPECT_EQ(weights_of(damaged), weights_of(whole));
+
+  const fs::path updated = again("updated");
+  Choices of_another;
+  for (const auto& [key, text] : read_plans(whole, 0)) {
+    std::string other = key;
+    of_another[other.replace(other.find("; cuDNN "), 8, "; cuDNN 1")] = text;
+  }
+  {
+    const RunFolder folder = RunFolder::reopen(updated);
+    write_plans(*make_self_communicator(), of_another, &folder);
+  }
+  const std::string line =
+      "updated/plans.json: lacks " + std::to_string(of_another.size()) + " of the plans for this device";
+  EXPECT_THAT(said_when_resumed(updated, 1), HasSubstr(line));
+  EXPECT_EQ(weights_of(updated), weights_of(whole));
+  EXPECT_EQ(engines_of(updated).size(), 2 * of_another.size()) << "both may come back";
+  EXPECT_THAT(said_when_resumed(again("whole"), 1), testing::Not(HasSubstr("plans")));
+}
+
+TEST_F(ResumePlans, on_cuda_of_every_worker_and_of_every_seed_of_a_series_are_kept) {
+  if (const std::string lacks = lacks_gpus(2); !lacks.empty()) GTEST_SKIP() << lacks;
+  const fs::path series = folder_.path() / "series";
+  const Settings settings = on_cuda() + autotune_ + Settings{{"average", "every:3"}, {"virtual-ranks", "2"}};
+  run_series(series, settings + Settings{{"seed", "3"}, {"repeat", "2"}}, 2);
+  choose_otherwise_in_the_cache();
+  const fs::path again = resumed(series / "seed-4", 20, 2);
+  for (const int worker : {0, 1}) {
+    const Choices plans = read_plans(series / "seed-4", worker);
+    EXPECT_FALSE(plans.empty());
+    EXPECT_EQ(count_new(plans, read_plans(series / "seed-3", worker)), 0U);
+    EXPECT_EQ(count_new(plans, read_plans(again, worker)), 0U);
+  }
+  EXPECT_EQ(weights_of(again), weights_of(series / "seed-4"));
+}
+
+// The second seed would do with what is planned for the first, had it not plans of its own.
+TEST_F(ResumePlans, on_cuda_of_a_series_that_goes_on_are_each_seeds_own) {
+  const fs::path series = folder_.path() / "series";
+  run_series(series, on_cuda() + autotune_ + Settings{{"seed", "3"}, {"repeat", "2"}, {"steps", "8"}});
+  const Choices plans = read_plans(series / "seed-4", 0);
+  ASSERT_FALSE(plans.empty());
+  fs::remove(series / "seed-3" / kPlansName);
+  choose_otherwise_in_the_cache();
+  go_on_with_series(resolve_resuming("", {{"resume", "auto"}, {"out", series.string()}, {"steps", "16"}}));
+  EXPECT_EQ(summary_of(series / "seed-4")["resumed_at_step"], 8);
+  EXPECT_EQ(summary_of(series / "seed-4")["steps"], 16);
+  EXPECT_EQ(count_new(plans, read_plans(series / "seed-3", 0)), plans.size());
+  EXPECT_EQ(count_new(plans, read_plans(series / "seed-4", 0)), 0U);
+}
+
+TEST_F(Resume, a_run_whose_device_chooses_nothing_has_no_file_of_plans) {
+  EXPECT_FALSE(fs::exists(run(smooth() + kUneven + Settings{{"device", "cpu"}}) / kPlansName));
 }
 
 TEST_F(Resume, on_other_numbers_of_ranks_the_global_batches_stay) {
@@ -328,13 +481,6 @@ struct Damage {
   void (*do_to)(const fs::path& checkpoint);
   const char* reason;
 };
-void flip_bit(const fs::path& file) {
-  std::fstream stream(file, std::ios::in | std::ios::out | std::ios::binary);
-  stream.seekg(-5, std::ios::end);
-  const int byte = stream.get();
-  stream.seekp(-5, std::ios::end);
-  stream.put(static_cast<char>(byte ^ 4));
-}
 const Damage kDamages[] = {
     {"a bit of the weights", [](const fs::path& c) { flip_bit(c / "shared.safetensors"); },
      "its checksum does not fit"},

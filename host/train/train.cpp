@@ -16,6 +16,7 @@
 #include "train/checkpoint/loaded_checkpoint.hpp"
 #include "train/first_weights.hpp"
 #include "train/planned_run.hpp"
+#include "train/plans_file.hpp"
 #include "train/run_inputs.hpp"
 #include "train/series.hpp"
 #include "train/trainer.hpp"
@@ -83,6 +84,16 @@ void check_same(const LoadedCheckpoint& checkpoint, const Dataset& data, const P
                checkpoint.path().string());
 }
 
+// What was chosen for the run before; nothing, and a line, where that cannot be read.
+Choices earlier_choices(const LoadedCheckpoint& checkpoint, int worker, RunContext& context) {
+  try {
+    return read_plans(checkpoint.run(), worker);
+  } catch (const Error& error) {
+    context.note(fmt::format("{}; plans are chosen anew", error.what()));
+    return {};
+  }
+}
+
 // given_batch: what the command line would make of as many ranks.
 std::string resumed_line(const LoadedCheckpoint& checkpoint, const RunConfig& config, const World& world,
                          int given_batch) {
@@ -136,29 +147,43 @@ class Training {
 
  private:
   PlannedRun& make_ready(const RunConfig& asked, const std::optional<LoadedCheckpoint>& resumed);
+  bool has_planned_by(const Choices& choices) const;
 
   RunInputs inputs_;
   RunContext& context_;
   std::optional<PlannedRun> planned_;
 };
 
+// All workers call it.
+bool Training::has_planned_by(const Choices& choices) const {
+  return inputs_.communicator.min_max(count_new(choices, inputs_.backend().choices())).most == 0;
+}
+
 // What is planned stays where it serves; else it goes first, with its memory.
 PlannedRun& Training::make_ready(const RunConfig& asked, const std::optional<LoadedCheckpoint>& resumed) {
   const World& world = inputs_.world;
+  Communicator& communicator = inputs_.communicator;
   RunConfig config = asked;
   if (resumed) config = with_batches_of(resumed->manifest(), config, world);
   const std::vector<std::string> lines = resolve_ranks(config, world);
-  check_agreement(inputs_.communicator, config, inputs_.data.checksum, inputs_.model.layout);
-  if (planned_ && planned_->serves(config)) {
+  check_agreement(communicator, config, inputs_.data.checksum, inputs_.model.layout);
+  const Choices earlier = resumed ? earlier_choices(*resumed, communicator.rank(), context_) : Choices();
+  if (planned_ && planned_->serves(config) && has_planned_by(earlier)) {
     planned_->take_over(inputs_, config);
     return *planned_;
   }
   for (const std::string& line : lines) context_.note(line);
   planned_.reset();
+  inputs_.backend().prefer(earlier);
   planned_.emplace(inputs_, config, context_);
   if (world.size() > 1) {
-    context_.note(workers_table(inputs_.communicator, world, config, inputs_.backend().info()));
+    context_.note(workers_table(communicator, world, config, inputs_.backend().info()));
     context_.note(steps_line(config, world, planned_->plan()));
+  }
+  const std::uint64_t lacking = earlier.empty() ? 0 : count_new(inputs_.backend().choices(), earlier);
+  if (const std::uint64_t most = communicator.min_max(lacking).most; most > 0) {
+    context_.note(fmt::format("{}: lacks {} of the plans for this device and its libraries; they are chosen anew",
+                              (resumed->run() / kPlansName).string(), most));
   }
   return *planned_;
 }
@@ -195,6 +220,7 @@ RunResults Training::run(std::uint64_t seed, const std::string& out) {
       context_.open(config, facts, {.images = plan.images(), .first = images_before, .epochs = config.epochs},
                     resumed ? &*resumed : nullptr);
   if (resumed) context_.note(resumed_line(*resumed, config, world, global_batch(asked, world)));
+  write_plans(communicator, backend.choices(), recorder.folder());
   const std::string folder = common_folder(communicator, recorder);
   std::vector<RankLog> rank_logs = open_rank_logs(
       config, inputs_, folder, recorder, resumed ? std::optional(position_of(resumed->manifest())) : std::nullopt);

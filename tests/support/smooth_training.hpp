@@ -78,8 +78,11 @@ class SmoothTraining : public testing::Test {
   }
   // One run after the other (--repeat), in seed-S of the folder.
   void run_series(const std::filesystem::path& folder, const Settings& settings, int workers = 1) {
-    const RunConfig config =
-        resolve_config("", Settings{{"out", folder.string()}, {"threads", "1"}, {"evaluation-batch", "7"}} + settings);
+    go_on_with_series(
+        resolve_config("", Settings{{"out", folder.string()}, {"threads", "1"}, {"evaluation-batch", "7"}} + settings),
+        workers);
+  }
+  void go_on_with_series(const RunConfig& config, int workers = 1) {
     run_worker_threads(workers, [&](Communicator& communicator) {
       Progress progress(nowhere_.get(), Progress::Style::lines, [] { return 0.0; });
       RunContext context(clock_, {}, progress, communicator.rank() == 0);
