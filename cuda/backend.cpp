@@ -14,6 +14,7 @@
 #include "context.hpp"
 #include "convoy/error.hpp"
 #include "cudnn/plan_chooser.hpp"
+#include "device_timer.hpp"
 #include "devices.hpp"
 #include "handles.hpp"
 #include "kernels/arena.hpp"
@@ -69,6 +70,7 @@ class CudaBackend final : public Backend {
   std::unique_ptr<Recording> record(StepKind, const std::function<void()>& step) override {
     return context_.graph ? record_graph(step, stream_.get(), capture_) : record_calls(step);
   }
+  std::unique_ptr<DeviceTimer> make_timer(int marks) override { return cuda::make_timer(marks, stream_.get()); }
   void begin_range(std::string_view name) override { ranges_->begin(name); }
   void end_range() override { ranges_->end(); }
   bool profile(bool is_on) override {

@@ -11,17 +11,12 @@
 
 #include "check.hpp"
 #include "convoy/error.hpp"
+#include "event.hpp"
 #include "handles.hpp"
 #include "ranges.hpp"
 
 namespace convoy::cuda {
 namespace {
-
-Event make_event(unsigned flags) {
-  cudaEvent_t event = nullptr;
-  CHECK_CUDA(cudaEventCreateWithFlags(&event, cudaEventDisableTiming | flags));
-  return Event(event);
-}
 
 using Pinned = Owned<void*, cudaFreeHost>;
 
@@ -52,7 +47,8 @@ class CudaStager final : public Stager {
     copy_.reset(stream);
     name_stream(stream, "copies");
     for (int i = 0; i < slots; ++i) {
-      slots_.push_back({make_event(cudaEventBlockingSync), make_event(0)});
+      slots_.push_back(
+          {make_event(cudaEventDisableTiming | cudaEventBlockingSync), make_event(cudaEventDisableTiming)});
       CHECK_CUDA(cudaEventRecord(slots_.back().received.get(), compute_));  // after the memory was zeroed
     }
   }

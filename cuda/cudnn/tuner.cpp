@@ -6,6 +6,7 @@
 #include <limits>
 
 #include "device_memory.hpp"
+#include "event.hpp"
 
 namespace convoy::cuda::cudnn {
 namespace {
@@ -31,11 +32,7 @@ std::size_t fastest(std::vector<Plan>& plans, const Convolution& c, cudnnHandle_
 
   cudaStream_t stream = nullptr;
   CHECK_CUDNN(cudnnGetStream(handle, &stream));
-  cudaEvent_t made[2] = {};
-  CHECK_CUDA(cudaEventCreate(&made[0]));
-  const Event begin(made[0]);
-  CHECK_CUDA(cudaEventCreate(&made[1]));
-  const Event end(made[1]);
+  const Event begin = make_event(), end = make_event();
   std::size_t best = 0;
   float best_time = std::numeric_limits<float>::infinity();
   CHECK_CUDA(cudaDeviceSynchronize());  // the memory has been zeroed on another stream

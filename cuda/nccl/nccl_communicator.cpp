@@ -15,6 +15,7 @@
 
 #include "check.hpp"
 #include "convoy/error.hpp"
+#include "event.hpp"
 #include "handles.hpp"
 #include "io/host_info.hpp"
 #include "nccl/nccl_call.hpp"
@@ -64,21 +65,13 @@ void check_distinct_devices(Communicator& host, int device) {
   }
 }
 
-Event make_event(unsigned flags) {
-  cudaEvent_t event = nullptr;
-  CHECK_CUDA(cudaEventCreateWithFlags(&event, flags));
-  return Event(event);
-}
-
 // One collective's marks in time: it begins on the communication stream, ends there, and is waited for by the compute
 // stream, which arrives at the wait at `arrived`.
 struct Marks {
   Event begun, ended, arrived;
 };
 
-Marks make_marks() {
-  return {make_event(cudaEventDefault), make_event(cudaEventDefault), make_event(cudaEventDefault)};
-}
+Marks make_marks() { return {make_event(), make_event(), make_event()}; }
 
 struct Times {
   double whole = 0, exposed = 0;  // seconds

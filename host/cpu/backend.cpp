@@ -14,6 +14,7 @@
 #include "convoy/error.hpp"
 #include "cpu/arena.hpp"
 #include "cpu/context.hpp"
+#include "cpu/device_timer.hpp"
 #include "cpu/dnnl_call.hpp"
 #include "cpu/input.hpp"
 #include "cpu/loss.hpp"
@@ -111,6 +112,7 @@ class CpuBackend final : public Backend {
 
   std::unique_ptr<Operation> plan(const OperationSpec&, int batch, Mode) override;
   std::unique_ptr<Update> plan(const UpdateSpec&) override;
+  std::unique_ptr<DeviceTimer> make_timer(int marks) override { return cpu::make_timer(marks); }
   std::unique_ptr<Recording> record(StepKind, const std::function<void()>& step) override {
     return std::make_unique<Calls>(step);
   }

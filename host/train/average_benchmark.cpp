@@ -9,6 +9,7 @@
 
 #include "data/sampler.hpp"
 #include "train/benched_step.hpp"
+#include "train/device_times.hpp"
 #include "train/median.hpp"
 #include "train/rank_group.hpp"
 #include "train/world.hpp"

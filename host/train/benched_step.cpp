@@ -15,7 +15,6 @@ namespace {
 
 constexpr int kClasses = 10, kChannels = 3;
 constexpr int kFewestSynthetic = 10;  // images that the generator makes
-constexpr double kLongEnough = 2e-3;  // seconds
 
 RunConfig of_one_epoch(RunConfig config) {
   config.epochs = 1;
@@ -48,10 +47,6 @@ double seconds_of(Backend& backend, int calls, const std::function<void()>& call
   for (int i = 0; i < calls; ++i) call();
   backend.wait();
   return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count() / calls;
-}
-
-int calls_in_row(double seconds) {
-  return static_cast<int>(std::clamp(kLongEnough / std::max(seconds, 1e-9), 1.0, double{kMostInRow}));
 }
 
 }  // namespace convoy

@@ -44,8 +44,4 @@ class BenchedStep {
 // Of `calls` in a row, the seconds of each.
 double seconds_of(Backend& backend, int calls, const std::function<void()>& call);
 
-// Enough calls in a row that enqueuing one and waiting for it is little beside them. `seconds`: of one.
-int calls_in_row(double seconds);
-constexpr int kMostInRow = 50;
-
 }  // namespace convoy

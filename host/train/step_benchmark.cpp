@@ -2,33 +2,20 @@
 #include "train/step_benchmark.hpp"
 
 #include <algorithm>
-#include <functional>
 #include <memory>
 #include <variant>
 
 #include "train/benched_step.hpp"
+#include "train/device_times.hpp"
 #include "train/devices.hpp"
 #include "train/median.hpp"
 
 namespace convoy {
 namespace {
 
-constexpr int kWarmUp = 2;
-
-// Seconds of a call, `count` times, each the mean of some calls where one is short.
-std::vector<double> time_calls(Backend& backend, int count, const std::function<void()>& call) {
-  double last = 0;
-  for (int i = 0; i < kWarmUp; ++i) last = seconds_of(backend, 1, call);
-  const int in_row = calls_in_row(last);
-  std::vector<double> seconds;
-  for (int i = 0; i < count; ++i) seconds.push_back(seconds_of(backend, in_row, call));
-  return seconds;
-}
-
 // The step on the device that its configuration asks for.
 struct Bench {
-  Bench(RunConfig config, int steps)
-      : device(choose_device(config)), step(backend(), config, steps * kMostInRow + kWarmUp) {}
+  Bench(RunConfig config, int steps) : device(choose_device(config)), step(backend(), config, most_calls(steps)) {}
 
   Backend& backend() { return *device.backend; }
 
@@ -98,28 +85,35 @@ LayerTimes measure_layers(const RunConfig& config, int steps) {
   times.bytes_per_second = measured_bandwidth(backend, steps);
   const Program& program = bench.step.program();
   const std::vector<LoweredOperation>& operations = program.network().operations;
+  const auto floor = [&](double flops, double bytes) {
+    return std::max(flops / times.flops_per_second, bytes / times.bytes_per_second);
+  };
+  times.rows.resize(operations.size());
+  std::vector<Call> calls;  // in the order of a step
+  std::vector<double*> seconds;
   for (std::size_t i = 0; i < operations.size(); ++i) {
     const Program::Node& node = program.nodes()[i];
-    Operation& operation = *node.operation;
-    const Work work = operation.work();
-    LayerTimes::Row row;
+    LayerTimes::Row& row = times.rows[i];
+    const Work work = node.operation->work();
     row.name = operations[i].name;
-    row.implementation = operation.implementation();
+    row.implementation = node.operation->implementation();
     row.is_convolution = std::holds_alternative<ConvSpec>(operations[i].spec);
-    row.forward_floor =
-        std::max(work.forward_flops / times.flops_per_second, work.forward_bytes / times.bytes_per_second);
-    row.forward_seconds = median(time_calls(backend, steps, [&] { operation.forward(node.forward); }));
-    if (operations[i].backward) {
-      row.backward_floor =
-          std::max(work.backward_flops / times.flops_per_second, work.backward_bytes / times.bytes_per_second);
-      row.backward_seconds = median(time_calls(backend, steps, [&] {
-        operation.backward_begin(node.backward);
-        operation.backward_weights(node.backward);
-        operation.backward_data(node.backward);
-      }));
-    }
-    times.rows.push_back(std::move(row));
+    row.forward_floor = floor(work.forward_flops, work.forward_bytes);
+    if (operations[i].backward) row.backward_floor = floor(work.backward_flops, work.backward_bytes);
+    calls.emplace_back([&node] { node.operation->forward(node.forward); });
+    seconds.push_back(&row.forward_seconds);
   }
+  for (std::size_t i = operations.size(); i-- > 0;) {
+    if (!operations[i].backward) continue;
+    calls.emplace_back([&node = program.nodes()[i]] {
+      node.operation->backward_begin(node.backward);
+      node.operation->backward_weights(node.backward);
+      node.operation->backward_data(node.backward);
+    });
+    seconds.push_back(&times.rows[i].backward_seconds);
+  }
+  const std::vector<double> measured = time_recorded(backend, steps, calls);
+  for (std::size_t i = 0; i < measured.size(); ++i) *seconds[i] = measured[i];
   return times;
 }
 

@@ -12,6 +12,7 @@
 #include <string_view>
 #include <vector>
 
+#include "convoy/device_timer.hpp"
 #include "convoy/loss_scale.hpp"
 #include "convoy/operation.hpp"
 #include "convoy/stager.hpp"
@@ -184,6 +185,8 @@ class Backend {
   virtual Choices choices() const { return {}; }
   // What is planned from now on takes these; what is for another device, or is refused by its library, is passed over.
   virtual void prefer(const Choices&) {}
+  // For at most so many marks between two calls of `intervals`. It is destroyed before the backend.
+  virtual std::unique_ptr<DeviceTimer> make_timer(int marks) = 0;
   // See Range.
   virtual void begin_range(std::string_view /*name*/) {}
   virtual void end_range() {}

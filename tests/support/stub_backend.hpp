@@ -21,6 +21,7 @@ class StubBackend : public Backend {
   std::unique_ptr<Operation> plan(const OperationSpec&, int, Mode) override { unexpected("plan"); }
   std::unique_ptr<Update> plan(const UpdateSpec&) override { unexpected("plan"); }
   std::unique_ptr<Recording> record(StepKind, const std::function<void()>&) override { unexpected("record"); }
+  std::unique_ptr<DeviceTimer> make_timer(int) override { unexpected("make_timer"); }
   std::size_t activation_bytes(int, const Extent&) const override { unexpected("activation_bytes"); }
   void pack_activation(int, const Extent&, const float*, void*) override { unexpected("pack_activation"); }
   void unpack_activation(int, const Extent&, const void*, float*) override { unexpected("unpack_activation"); }
