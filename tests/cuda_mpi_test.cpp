@@ -89,12 +89,12 @@ TEST_F(MpiOnCuda, deterministic_runs_on_cuda_are_the_same_bits_in_one_process_as
 TEST_F(MpiOnCuda, a_rank_on_cuda_that_dies_or_hangs_ends_the_job_and_is_named) {
   for (const std::string signal : {"KILL", "STOP"}) {
     const auto outcome =
-        shell("sh -c 'out=lost-" + signal + "; \"" CONVOY_TEST_SOURCE_DIR "/tools/launch\" 2 " + kTrain +
+        shell("sh -c '" + std::string(test::kRanksOf) + "out=lost-" + signal +
+              "; \"" CONVOY_TEST_SOURCE_DIR "/tools/launch\" 2 " + kTrain +
               "--device cuda --average every:4 --epochs 100000 --log-every 1 --timeout 5 --out $out & job=$!\n"
               "while ! [ -s $out/metrics.jsonl ]; do sleep 0.1; done\n"
-              // Rank 1: the younger child of mpirun, which is the launcher's.
               "kill -" +
-              signal + " $(pgrep -P $(pgrep -P $job mpirun) | tail -n 1); wait $job'");
+              signal + " $(ranks $job | tail -n 1); wait $job'");
     EXPECT_EQ(outcome.code, signal == "KILL" ? 137 : 1) << outcome.output;
     EXPECT_THAT(outcome.output, HasSubstr("rank 1 ")) << signal;
     EXPECT_EQ(test::summary_of(folder_.path() / ("lost-" + signal))["state"], "failed");

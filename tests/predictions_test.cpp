@@ -7,6 +7,7 @@
 #include <cmath>
 
 #include "data/canvas.hpp"
+#include "data/decoders/decoders.hpp"
 #include "data/image_file.hpp"
 #include "support/temporary_folder.hpp"
 #include "train/evaluation_picture.hpp"
@@ -72,6 +73,7 @@ TEST(Mistakes, come_with_the_surest_first) {
 }
 
 TEST(EvaluationPictures, are_written_for_two_and_for_many_classes_with_and_without_mistakes) {
+  if (png_library().empty()) GTEST_SKIP() << "built without libpng";
   const TemporaryFolder folder;
   const std::string path = folder.path() / "eval.png";
   ImageSet images;

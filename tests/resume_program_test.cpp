@@ -43,18 +43,18 @@ const std::string kTrain =
 const std::string kLong = kTrain + "--epochs 100 --evaluate-every end --log-every 1 ";
 
 TEST_F(ResumeProgram, one_command_starts_goes_on_and_knows_when_all_is_done) {
-  const std::string command = "$CONVOY " + kLong + "--out run --resume auto";
+  const std::string command = "\"$CONVOY\" " + kLong + "--out run --resume auto";
   const auto stopped =
       shell(command + " 2>&1 &\njob=$!\n" + wait_for("[ -s run/metrics.jsonl ]") + "kill -TERM $job\nwait $job");
   ASSERT_EQ(stopped.code, 75) << stopped.output;
   EXPECT_THAT(stopped.output, HasSubstr("starts afresh"));
   EXPECT_EQ(test::summary_of(file("run"))["state"], "stopped");
-  const auto done = shell("$CONVOY train --resume auto --out run 2>&1");
+  const auto done = shell("\"$CONVOY\" train --resume auto --out run 2>&1");
   ASSERT_EQ(done.code, 0) << done.output;
   EXPECT_THAT(done.output, HasSubstr("resumed after step"));
   EXPECT_EQ(test::summary_of(file("run"))["state"], "done");
   EXPECT_FALSE(fs::exists(file("run.1"))) << "moved aside";
-  const auto whole = shell("$CONVOY " + kLong + "--out whole 2>&1");
+  const auto whole = shell("\"$CONVOY\" " + kLong + "--out whole 2>&1");
   ASSERT_EQ(whole.code, 0) << whole.output;
   EXPECT_EQ(test::weights_of(file("run")), test::weights_of(file("whole")));
   const auto steps = [&](const char* run) {
@@ -75,14 +75,14 @@ TEST_F(ResumeProgram, one_command_starts_goes_on_and_knows_when_all_is_done) {
 
 TEST_F(ResumeProgram, processes_of_mpirun_go_on_to_the_bit) {
   if (test::run_shell("command -v mpirun").code != 0) GTEST_SKIP() << "no mpirun on the PATH";
-  const std::string launch = "$launch " + kLong + "--average every:3 --average-delay 1 ";
+  const std::string launch = "\"$launch\" 2 " + kLong + "--average every:3 --average-delay 1 ";
   const auto whole = shell(launch + "--out whole 2>&1");
   ASSERT_EQ(whole.code, 0) << whole.output;
   const auto stopped =
       shell(launch + "--out run --checkpoint-every 50 2>&1 &\njob=$!\n" +
             wait_for("[ $(cat run/metrics.jsonl 2> /dev/null | wc -l) -gt 120 ]") + "kill -TERM $job\nwait $job");
   ASSERT_EQ(stopped.code, 75) << stopped.output;
-  const auto done = shell("$launch train --resume auto --out run 2>&1");
+  const auto done = shell("\"$launch\" 2 train --resume auto --out run 2>&1");
   ASSERT_EQ(done.code, 0) << done.output;
   EXPECT_THAT(done.output, HasSubstr("resumed after step"));
   EXPECT_EQ(test::weights_of(file("run")), test::weights_of(file("whole")));
@@ -100,12 +100,12 @@ TEST_F(ResumeProgram, jumps_of_the_wall_clock_change_nothing) {
   const std::string clock = preload("clock") + "export CONVOY_TEST_CLOCK=$PWD/clock\n";
   const auto begun = std::chrono::steady_clock::now();
   const auto killed =
-      shell(clock + "$CONVOY " + kLong + "--epochs 100000 --checkpoint-every 1s --out run 2>&1 &\njob=$!\n" +
+      shell(clock + "\"$CONVOY\" " + kLong + "--epochs 100000 --checkpoint-every 1s --out run 2>&1 &\njob=$!\n" +
             wait_for("[ -n \"$(" + newest + ")\" ]") + jump("-3600") + jump("3600") + "kill -9 $job\nwait $job");
   EXPECT_EQ(killed.code, 128 + 9);
   EXPECT_THAT(killed.output, testing::Not(HasSubstr("no checkpoint after")));
   const std::int64_t step = CheckpointFolder(file("run")).steps().front();
-  const auto done = shell("echo -7200 > clock\n" + clock + "$CONVOY train --resume auto --out run --steps " +
+  const auto done = shell("echo -7200 > clock\n" + clock + "\"$CONVOY\" train --resume auto --out run --steps " +
                           std::to_string(step + 100) + " 2>&1");
   const std::chrono::duration<double> passed = std::chrono::steady_clock::now() - begun;
   EXPECT_EQ(done.code, 0) << done.output;
@@ -125,26 +125,26 @@ TEST_F(ResumeProgram, jumps_of_the_wall_clock_change_nothing) {
 
 TEST_F(ResumeProgram, by_time_too) {
   const auto outcome =
-      shell("$CONVOY " + kLong + "--epochs 100000 --checkpoint-every 1s --out run 2>&1 &\njob=$!\n" +
+      shell("\"$CONVOY\" " + kLong + "--epochs 100000 --checkpoint-every 1s --out run 2>&1 &\njob=$!\n" +
             wait_for("ls run/checkpoints/step-* 2> /dev/null | grep -q .") + "kill -9 $job\nwait $job");
   ASSERT_EQ(outcome.code, 128 + 9);
-  EXPECT_EQ(shell("$CONVOY train --resume auto --out run --epochs 1 2>&1").code, 0);
+  EXPECT_EQ(shell("\"$CONVOY\" train --resume auto --out run --epochs 1 2>&1").code, 0);
   EXPECT_GT(test::summary_of(file("run"))["resumed_at_step"], 0);
 }
 
 TEST_F(ResumeProgram, by_time_on_several_processes_too) {
   if (test::run_shell("command -v mpirun").code != 0) GTEST_SKIP() << "no mpirun on the PATH";
   const std::string has_saved = "ls run/checkpoints/step-*/rank-1.safetensors 2> /dev/null | grep -q .";
-  const auto outcome =
-      shell("$launch " + kLong + "--average every:4 --epochs 100000 --checkpoint-every 1s --out run 2>&1 &\njob=$!\n" +
-            wait_for(has_saved) + has_saved + " || echo no checkpoint\nkill -TERM $job\nwait $job");
+  const auto outcome = shell("\"$launch\" 2 " + kLong +
+                             "--average every:4 --epochs 100000 --checkpoint-every 1s --out run 2>&1 &\njob=$!\n" +
+                             wait_for(has_saved) + has_saved + " || echo no checkpoint\nkill -TERM $job\nwait $job");
   EXPECT_EQ(outcome.code, 75) << outcome.output;
   EXPECT_THAT(outcome.output, testing::Not(HasSubstr("no checkpoint")));
 }
 
 // A file where the folder would be hinders root too.
 TEST_F(ResumeProgram, a_checkpoint_that_cannot_be_written_is_a_warning_and_a_stop_without_one_a_failure) {
-  const std::string hindered = "$CONVOY " + kLong + "--out run --checkpoint-every 30 2>&1 &\njob=$!\n" +
+  const std::string hindered = "\"$CONVOY\" " + kLong + "--out run --checkpoint-every 30 2>&1 &\njob=$!\n" +
                                wait_for("[ -s run/summary.json ]") +
                                // Once more where a checkpoint began between the two.
                                "until rm -rf run/checkpoints && echo in the way > run/checkpoints; do :; done\n";
@@ -162,7 +162,7 @@ TEST_F(ResumeProgram, a_full_disk_is_a_warning) {
   if (shell("mkdir full\n" + mounted + "full' 2>&1").code != 0)
     GTEST_SKIP() << "no file system of one's own can be mounted";
   const auto outcome =
-      shell("mkdir -p full\n" + mounted + "full && $CONVOY " + kTrain +
+      shell("mkdir -p full\n" + mounted + "full && \"$CONVOY\" " + kTrain +
             "--epochs 3 --checkpoint-every 5 --log-every 1 --out full/run; code=$?; ls full/run/checkpoints; "
             "exit $code' 2>&1");
   EXPECT_EQ(outcome.code, 0) << outcome.output;

@@ -24,6 +24,10 @@ using test::text_of;
 using testing::AllOf;
 using testing::HasSubstr;
 
+const std::string kTrain =
+    "train --data synthetic:300 --model smooth.json --batch 20 --threads 1 --optimizer sgd --momentum 0.9 "
+    "--learning-rate 0.01 --evaluation-batch 100 --epochs 200 --evaluate-every end --log-every 1 --seed 4 ";
+
 class SeriesProgram : public test::ProgramTest {
  protected:
   void SetUp() override {
@@ -33,7 +37,8 @@ class SeriesProgram : public test::ProgramTest {
 
   // The series is stopped by a signal in its second run, goes on, and then is what it would have been. Processes agree
   // on a stop within two seconds: by then the second run may be done, and the third must not begin.
-  void expect_to_go_on(const std::string& command) {
+  void expect_to_go_on(const std::string& program, const std::string& options) {
+    const std::string command = program + kTrain + options;
     const auto stopped = shell(command + "--repeat 3 --out series 2>&1 &\njob=$!\n" +
                                wait_for("[ -s series/seed-5/metrics.jsonl ]", 60) + "kill -TERM $job\nwait $job");
     ASSERT_EQ(stopped.code, 75) << stopped.output;
@@ -42,7 +47,7 @@ class SeriesProgram : public test::ProgramTest {
     EXPECT_FALSE(fs::exists(file("series/seed-6")));
     const std::string first = text_of(file("series/seed-4/summary.json"));
 
-    const auto done = shell(command.substr(0, command.find(' ')) + " train --resume auto --out series 2>&1");
+    const auto done = shell(program + "train --resume auto --out series 2>&1");
     ASSERT_EQ(done.code, 0) << done.output;
     EXPECT_THAT(done.output, AllOf(HasSubstr("the run in series/seed-4 has taken its 3000 steps: nothing to resume"),
                                    HasSubstr(is_within_a_run ? "resumed after step" : "seed-5 has taken its 3000"),
@@ -62,20 +67,16 @@ class SeriesProgram : public test::ProgramTest {
 };
 
 // 3000 steps, long enough for a signal to come between.
-const std::string kTrain =
-    "train --data synthetic:300 --model smooth.json --batch 20 --threads 1 --optimizer sgd --momentum 0.9 "
-    "--learning-rate 0.01 --evaluation-batch 100 --epochs 200 --evaluate-every end --log-every 1 --seed 4 ";
-
-TEST_F(SeriesProgram, goes_on_with_the_seeds_that_are_not_done) { expect_to_go_on("$CONVOY " + kTrain); }
+TEST_F(SeriesProgram, goes_on_with_the_seeds_that_are_not_done) { expect_to_go_on("\"$CONVOY\" ", ""); }
 
 TEST_F(SeriesProgram, of_processes_too) {
   if (!mpi_missing().empty()) GTEST_SKIP() << mpi_missing();
   if (test::run_shell("command -v mpirun").code != 0) GTEST_SKIP() << "no mpirun on the PATH";
-  expect_to_go_on("$launch " + kTrain + "--average every:3 --average-delay 1 ");
+  expect_to_go_on("\"$launch\" 2 ", "--average every:3 --average-delay 1 ");
 }
 
 TEST_F(SeriesProgram, prints_a_table_and_moves_an_old_series_aside) {
-  const std::string command = "$CONVOY " + kTrain + "--steps 2 --repeat 2 --out series 2>&1";
+  const std::string command = "\"$CONVOY\" " + kTrain + "--steps 2 --repeat 2 --out series 2>&1";
   const auto first = shell(command);
   ASSERT_EQ(first.code, 0) << first.output;
   EXPECT_THAT(first.output, AllOf(HasSubstr("\n  seed  test accuracy\n     4  0."), HasSubstr("\n     5  0."),
@@ -86,7 +87,7 @@ TEST_F(SeriesProgram, prints_a_table_and_moves_an_old_series_aside) {
   EXPECT_TRUE(fs::exists(file("series.1/seed-5/weights.safetensors")));
   const auto table = shell("'" CONVOY_TEST_SOURCE_DIR "/tools/table' series --format csv 2>&1");
   EXPECT_THAT(table.output, HasSubstr("run,2,")) << table.output;
-  const auto repeated = shell("$CONVOY train --recipe series/recipe.toml --out again 2>&1");
+  const auto repeated = shell("\"$CONVOY\" train --recipe series/recipe.toml --out again 2>&1");
   ASSERT_EQ(repeated.code, 0) << repeated.output;
   EXPECT_EQ(test::weights_of(file("again/seed-5")), test::weights_of(file("series/seed-5")));
 }
@@ -95,7 +96,7 @@ TEST_F(SeriesProgram, prints_a_table_and_moves_an_old_series_aside) {
 TEST_F(SeriesProgram, reads_its_data_once) {
   fs::create_directories(file("data"));
   test::write(file("data").string(), test::idx_files(300, 60));
-  const auto outcome = shell("$CONVOY " + kTrain + "--data data --repeat 2 --out series 2>&1 &\njob=$!\n" +
+  const auto outcome = shell("\"$CONVOY\" " + kTrain + "--data data --repeat 2 --out series 2>&1 &\njob=$!\n" +
                              wait_for("[ -s series/seed-4/metrics.jsonl ]", 60) + "mv data elsewhere\nwait $job");
   EXPECT_EQ(outcome.code, 0) << outcome.output;
   EXPECT_EQ(test::summary_of(file("series/seed-5"))["state"], "done");

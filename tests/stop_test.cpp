@@ -59,8 +59,8 @@ TEST_F(Stop, each_of_the_signals_ends_a_run_with_75_and_its_name) {
 }
 
 TEST_F(Stop, one_rank_that_is_asked_stops_all_after_the_same_step) {
-  const std::string rank = std::string("pgrep -n -f '^") + CONVOY_TEST_EXECUTABLE + " train .* '$out";
-  const auto outcome = stopped(kLaunch, "--average every:4 --log-ranks", "kill -USR1 $(" + rank + ")");
+  const auto outcome = stopped(kLaunch, "--average every:4 --log-ranks",
+                               std::string(test::kRanksOf) + "kill -USR1 $(ranks $job | tail -n 1)");
   EXPECT_EQ(outcome.code, 75) << outcome.output;
   EXPECT_EQ(test::summary_of(run())["state"], "stopped");
   EXPECT_EQ(test::summary_of(run())["reason"], "SIGUSR1");

@@ -19,12 +19,12 @@ class ProgramTest : public testing::Test {
   }
 
   std::filesystem::path file(const std::string& name) const { return folder_.path() / name; }
-  // In the test's folder; $CONVOY is the program, $launch starts two processes of it.
+  // In the test's folder; "$CONVOY" is the program, "$launch" 2 starts two processes of it.
   ShellOutcome shell(const std::string& script) const {
     return run_shell("cd '" + folder_.path().string() +
                      "'\nexport CONVOY='" CONVOY_TEST_EXECUTABLE
                      "' OMPI_MCA_rmaps_base_oversubscribe=1\n"
-                     "launch='" CONVOY_TEST_SOURCE_DIR "/tools/launch 2'\n" +
+                     "launch='" CONVOY_TEST_SOURCE_DIR "/tools/launch'\n" +
                      script);
   }
   // For a script: waits until that holds; for so long at most.

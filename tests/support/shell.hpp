@@ -27,4 +27,10 @@ inline ShellOutcome run_shell(const std::string& command) {
   return outcome;
 }
 
+// For a script: `ranks PID` prints the processes of convoy that PID has started, by itself or by others, in the order
+// of their starts.
+inline constexpr const char* kRanksOf =
+    "descendants() { for p in $(cat /proc/$1/task/*/children); do echo $p; descendants $p; done; }\n"
+    "ranks() { for p in $(descendants $1); do [ \"$(cat /proc/$p/comm)\" != convoy ] || echo $p; done; }\n";
+
 }  // namespace convoy::test
