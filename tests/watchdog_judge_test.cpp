@@ -105,6 +105,17 @@ TEST_F(JudgeTest, a_process_that_was_silent_for_a_moment_hides_nobody) {
   EXPECT_EQ(pass(1)->rank, 0);
 }
 
+// A debugger, or SIGSTOP, held it: what it says first when it may go on is what it said last.
+TEST_F(JudgeTest, the_time_of_a_silence_that_has_ended_does_not_count) {
+  hear(0, waiting(13, 48));
+  hear(1, training(12, 48));
+  hear(2, waiting(13, 48));
+  EXPECT_EQ(message_after(5), "");
+  EXPECT_EQ(message_after(50, 1), "");
+  EXPECT_EQ(message_after(54), "");
+  EXPECT_EQ(pass(1.5)->rank, 1);
+}
+
 TEST_F(JudgeTest, ranks_equally_far_behind_are_all_named) {
   roll_.join(1, 2, "node1", 0);
   hear(0, waiting(9, 9));

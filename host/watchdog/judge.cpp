@@ -42,7 +42,8 @@ double limit_of(const WatchedRank& rank, const Limits& limits) {
 }
 
 bool is_quiet(const WatchedRank& rank, const Limits& limits, double now) {
-  return now - rank.heard > std::min({kQuiet, limit_of(rank, limits) / 2, or_for_ever(limits.timeout) / 2});
+  const double limit = std::min(limit_of(rank, limits), or_for_ever(limits.timeout));
+  return now - rank.heard > std::max(2 * kTick, std::min(kQuiet, limit / 2));  // one report may be late
 }
 
 // "training, epoch 1, step 340"; "collective 341, epoch 1, step 340"
@@ -238,8 +239,12 @@ void Roll::join(int first_rank, int count, const std::string& host, double now) 
 void Roll::hear(int first_rank, std::span<const RankState> states, double now) {
   for (std::size_t i = 0; i < states.size(); ++i) {
     WatchedRank& rank = ranks_[static_cast<std::size_t>(first_rank) + i];
+    const double silence = is_quiet(rank, limits_, now) ? now - rank.heard : 0;
     rank.heard = now;
-    if (rank.state == states[i]) continue;
+    if (rank.state == states[i]) {
+      rank.moved += silence;  // it may have been stopped, and has had no time to move since
+      continue;
+    }
     rank.state = states[i];
     rank.moved = now;
   }
