@@ -28,10 +28,11 @@ class ResumeProgram : public test::ProgramTest {
     std::ofstream(file("smooth_norm.json")) << test::kSmoothNormNetwork;
   }
 
-  // From here on CONVOY is the program with a library of tests/preload before its own.
+  // From here on CONVOY is the program with a library of tests/preload before its own; LD_PRELOAD's names have no
+  // spaces.
   static std::string preload(const std::string& name) {
-    return "printf '#!/bin/sh\\nLD_PRELOAD=" CONVOY_TEST_PRELOADS "/" + name +
-           ".so ASAN_OPTIONS=verify_asan_link_order=0 exec %s \"$@\"\\n' \"$CONVOY\" > preloaded\n"
+    return "ln -sf '" CONVOY_TEST_PRELOADS "/" + name + ".so' .\nprintf '#!/bin/sh\\nLD_PRELOAD=%s/" + name +
+           ".so ASAN_OPTIONS=verify_asan_link_order=0 exec \"%s\" \"$@\"\\n' \"$PWD\" \"$CONVOY\" > preloaded\n"
            "chmod +x preloaded; export CONVOY=$PWD/preloaded\n";
   }
 };
