@@ -124,12 +124,9 @@ class CudaBackend final : public Backend {
     cuda::sum_of_squares(values, count, scratch(), stream_.get());
     return reduced<double>();
   }
-  void clip_factor(const float* gradients, std::size_t count, float limit, float* factor, float* norm) override {
-    cuda::clip_factor(gradients, count, limit, factor, norm, scratch(), stream_.get());
-  }
-  void unscale_factor(const float* gradients, std::size_t count, float limit, float* factor, float* norm,
-                      LossScale* loss_scale) override {
-    cuda::unscale_factor(gradients, count, limit, factor, norm, loss_scale, scratch(), stream_.get());
+  void clip_factor(const float* gradients, std::size_t count, float limit, float* factor, float* norm,
+                   LossScale* loss_scale) override {
+    cuda::clip_factor(gradients, count, limit, factor, norm, loss_scale, scratch(), stream_.get());
   }
   std::uint64_t checksum(const void* device, std::size_t bytes) override {
     cuda::checksum(device, bytes, scratch(), stream_.get());

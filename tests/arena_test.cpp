@@ -54,7 +54,8 @@ class Arenas : public test::OnBackend {
   Clipped clip(const std::vector<float>& gradients, float limit) {
     const GuardedBuffer device = on_device(*backend, gradients, "gradients");
     const GuardedBuffer result(*backend, sizeof(Clipped), "factor and norm");
-    backend->clip_factor(device.as<float>(), gradients.size(), limit, result.as<float>(), result.as<float>() + 1);
+    backend->clip_factor(device.as<float>(), gradients.size(), limit, result.as<float>(), result.as<float>() + 1,
+                         nullptr);
     result.expect_guards_intact();
     return from_device<Clipped>(*backend, result)[0];
   }

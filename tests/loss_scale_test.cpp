@@ -296,8 +296,8 @@ TEST_F(ScaledSteps, on_cuda_one_value_that_is_not_finite_is_noticed_wherever_it_
       const GuardedBuffer device = on_device(*backend, values, "gradients");
       const GuardedBuffer factors(*backend, sizeof(Factors), "factor and norm");
       const GuardedBuffer scale = on_device(*backend, std::vector<LossScale>{{.scale = kFits}}, "loss scale");
-      backend->unscale_factor(device.as<float>(), count, 1, factors.as<float>(), factors.as<float>() + 1,
-                              scale.as<LossScale>());
+      backend->clip_factor(device.as<float>(), count, 1, factors.as<float>(), factors.as<float>() + 1,
+                           scale.as<LossScale>());
       const LossScale judged = from_device<LossScale>(*backend, scale)[0];
       EXPECT_EQ(judged.skips, where < count);
       EXPECT_EQ(judged.scale, where < count ? kFits / 2 : kFits);

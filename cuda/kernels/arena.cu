@@ -77,11 +77,6 @@ struct FirstNotFinite {
   __device__ Value operator()(Value a, Value b) const { return a < b ? a : b; }
 };
 
-// A norm that is NaN leaves the gradients as they are, for the finite check to find.
-__device__ float clip_factor_of(double length, float limit) {
-  return length > limit ? static_cast<float>(limit / length) : 1.0F;
-}
-
 constexpr int kWords = Pack<std::uint32_t>::kCount;
 
 template <typename Reduction, typename Finish>
@@ -142,25 +137,16 @@ void sum_of_squares(const float* values, std::size_t count, ReductionScratch* sc
   reduce<SumOfSquares>(values, count, scratch, finish, stream);
 }
 
-void clip_factor(const float* gradients, std::size_t count, float limit, float* factor, float* norm,
-                 ReductionScratch* scratch, cudaStream_t stream) {
-  const auto finish = [=] __device__(double sum) {
-    const double length = sqrt(sum);
-    *norm = static_cast<float>(length);
-    *factor = clip_factor_of(length, limit);
-  };
-  reduce<SumOfSquares>(gradients, count, scratch, finish, stream);
-}
-
 // Squares of fp32 values do not overflow in fp64: their sum is finite where all of them are.
-void unscale_factor(const float* gradients, std::size_t count, float limit, float* factor, float* norm,
-                    LossScale* loss_scale, ReductionScratch* scratch, cudaStream_t stream) {
+void clip_factor(const float* gradients, std::size_t count, float limit, float* factor, float* norm,
+                 LossScale* loss_scale, ReductionScratch* scratch, cudaStream_t stream) {
   const auto finish = [=] __device__(double sum) {
-    const float inverse = 1 / loss_scale->scale;
+    const float inverse = loss_scale == nullptr ? 1.0F : 1 / loss_scale->scale;
     const double length = inverse * sqrt(sum);
     *norm = static_cast<float>(length);
-    *factor = inverse * clip_factor_of(length, limit);
-    judge(*loss_scale, isfinite(sum));
+    // A norm that is NaN leaves the gradients as they are, for the finite check to find.
+    *factor = inverse * (length > limit ? static_cast<float>(limit / length) : 1.0F);
+    if (loss_scale != nullptr) judge(*loss_scale, isfinite(sum));
   };
   reduce<SumOfSquares>(gradients, count, scratch, finish, stream);
 }

@@ -17,10 +17,8 @@ void add_gradient(std::size_t count, DType type, void* a, const void* b, cudaStr
 void add_scaled(float* a, float factor, const float* b, std::size_t count, cudaStream_t);
 void scale(float* a, float factor, std::size_t count, cudaStream_t);
 
-void clip_factor(const float* gradients, std::size_t count, float limit, float* factor, float* norm, ReductionScratch*,
-                 cudaStream_t);
-void unscale_factor(const float* gradients, std::size_t count, float limit, float* factor, float* norm, LossScale*,
-                    ReductionScratch*, cudaStream_t);
+void clip_factor(const float* gradients, std::size_t count, float limit, float* factor, float* norm, LossScale*,
+                 ReductionScratch*, cudaStream_t);
 // These write their result to the start of the scratch: a double, a std::uint64_t, a std::int64_t.
 void sum_of_squares(const float* values, std::size_t count, ReductionScratch*, cudaStream_t);
 void checksum(const void* device, std::size_t bytes, ReductionScratch*, cudaStream_t);

@@ -22,9 +22,6 @@ struct Table {
 };
 static_assert(sizeof(Table) + sizeof(MuonBuffers) <= 4096);
 
-// The step has no update: momentum and weights stay, and what is made of old sums in between goes nowhere.
-__device__ bool skips(const MuonBuffers& buffers) { return buffers.loss_scale != nullptr && buffers.loss_scale->skips; }
-
 // Of this block; part counts from the first of all matrices.
 __device__ const MuonMatrix& matrix_of(const Table& table, int part) {
   int i = 0;
@@ -61,7 +58,7 @@ struct alignas(16) Four {
 
 __global__ void momentum_kernel(const __grid_constant__ Table table, const __grid_constant__ MuonBuffers buffers) {
   __shared__ double scratch[kThreads / kWarp];
-  if (skips(buffers)) return;
+  if (skips_update(buffers.loss_scale)) return;  // what is made of old sums in between goes nowhere
   const int block = table.matrices[0].first_part + static_cast<int>(blockIdx.x);
   const MuonMatrix& matrix = matrix_of(table, block);
   const float factor = buffers.factor == nullptr ? 1.0F : *buffers.factor;
@@ -210,7 +207,7 @@ __device__ void write_narrow(void* narrow_weights, const MuonMatrix& matrix, con
 template <typename T, typename Narrow>
 __global__ void apply_kernel(const __grid_constant__ Table table, const __grid_constant__ MuonBuffers buffers) {
   __shared__ double scratch[kThreads / kWarp];
-  if (skips(buffers)) return;
+  if (skips_update(buffers.loss_scale)) return;
   const int block = table.matrices[0].first_part + static_cast<int>(blockIdx.x);
   const MuonMatrix& matrix = matrix_of(table, block);
   const float rate = buffers.row->learning_rates[matrix.group];

@@ -25,7 +25,7 @@ template <typename Settings>
 __device__ Constants common_constants(const Settings& settings, const UpdateBlock& block,
                                       const UpdateOperands& operands) {
   Constants k;
-  k.skips = operands.loss_scale != nullptr && operands.loss_scale->skips;
+  k.skips = skips_update(operands.loss_scale);
   k.factor = operands.gradient_factor == nullptr ? 1.0F : *operands.gradient_factor;
   k.rate = operands.row->learning_rates[block.group];
   k.l2 = settings.decoupled ? 0.0F : block.weight_decay;

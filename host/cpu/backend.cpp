@@ -150,7 +150,8 @@ class CpuBackend final : public Backend {
   double sum_of_squares(const float* values, std::size_t count) override {
     return cpu::sum_of_squares(values, count, context_);
   }
-  void clip_factor(const float* gradients, std::size_t count, float limit, float* factor, float* norm) override {
+  void clip_factor(const float* gradients, std::size_t count, float limit, float* factor, float* norm,
+                   LossScale* /*loss_scale*/) override {
     cpu::clip_factor(gradients, count, limit, factor, norm, context_);
   }
   std::uint64_t checksum(const void* device, std::size_t bytes) override {

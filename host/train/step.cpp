@@ -223,25 +223,23 @@ void TrainStep::enqueue_backward(Prepared& prepared) {
 void TrainStep::enqueue_update(Prepared& prepared) {
   const Range range(backend_, "update");
   auto* control = static_cast<StepControl*>(control_.data());
-  const bool is_scaled = device_loss_scale() != nullptr, clips = config_.clip_norm > 0;
+  LossScale* loss_scale = device_loss_scale();
+  const bool clips = config_.clip_norm > 0;
   const float limit = clips ? static_cast<float>(config_.clip_norm) : std::numeric_limits<float>::infinity();
-  const float* gradients = gradients_.floats();
-  const std::size_t count = model_.layout.trainable_elements;
-  float *factor = clips || is_scaled ? &control->gradient_factor : nullptr, *norm = &control->gradient_norm;
-  if (is_scaled) {
-    backend_.unscale_factor(gradients, count, limit, factor, norm, device_loss_scale());
-  } else if (clips) {
-    backend_.clip_factor(gradients, count, limit, factor, norm);
+  float* factor = clips || loss_scale != nullptr ? &control->gradient_factor : nullptr;
+  if (factor != nullptr) {
+    backend_.clip_factor(gradients_.floats(), model_.layout.trainable_elements, limit, factor, &control->gradient_norm,
+                         loss_scale);
   }
   prepared.optimizer->enqueue({.weights = weights_.data(),
-                               .gradients = gradients,
+                               .gradients = gradients_.floats(),
                                .first_moment = weights_.first_moment(),
                                .second_moment = weights_.second_moment(),
                                .gradient_factor = factor,
                                .workspace = update_workspace_.data(),
                                .row = &control->row,
                                .narrow_weights = weights_.narrow(),
-                               .loss_scale = device_loss_scale()});
+                               .loss_scale = loss_scale});
   told(StepPart::update, prepared);
 }
 

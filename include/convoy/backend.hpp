@@ -229,11 +229,10 @@ class Backend {
   virtual void scale(float* a, float factor, std::size_t count) = 0;
   // In fp64, the same on every instruction set. Waits.
   virtual double sum_of_squares(const float* values, std::size_t count) = 0;
-  // *factor = min(1, limit / ||gradients||), fp64 sums; *norm = ||gradients||.
-  virtual void clip_factor(const float* gradients, std::size_t count, float limit, float* factor, float* norm) = 0;
-  // The same in fp16, of gradients / scale, with that division in *factor; then judges `loss_scale`.
-  virtual void unscale_factor(const float* /*gradients*/, std::size_t /*count*/, float /*limit*/, float* /*factor*/,
-                              float* /*norm*/, LossScale* /*loss_scale*/) {}
+  // *factor = min(1, limit / ||gradients||), fp64 sums; *norm = ||gradients||. With a loss scale, which there is in
+  // fp16 alone, of gradients / scale, with that division in *factor; then judges it.
+  virtual void clip_factor(const float* gradients, std::size_t count, float limit, float* factor, float* norm,
+                           LossScale* loss_scale) = 0;
   // As convoy/checksum.hpp defines it; equal on every backend. Waits.
   virtual std::uint64_t checksum(const void* device, std::size_t bytes) = 0;
   // Index of the first value that is not finite, or -1. Waits.

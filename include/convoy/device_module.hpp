@@ -43,7 +43,7 @@ struct DeviceModule {
 };
 
 // Raised whenever a type that crosses the border changes: backend.hpp and what it includes.
-constexpr int kDeviceModuleVersion = 5;
+constexpr int kDeviceModuleVersion = 6;
 
 // The only symbol that a module exports.
 constexpr const char* kDeviceModuleSymbol = "convoy_device_module";

@@ -27,6 +27,11 @@ struct LossScale {
 constexpr std::size_t kLossScaleState = 3;  // floats, its first members
 static_assert(offsetof(LossScale, growth) == kLossScaleState * sizeof(float));
 
+// Whether the current step has no update; null: no loss scale.
+CONVOY_HOST_DEVICE constexpr bool skips_update(const LossScale* loss_scale) {
+  return loss_scale != nullptr && loss_scale->skips;
+}
+
 // After every step's backward pass.
 CONVOY_HOST_DEVICE constexpr void judge(LossScale& loss_scale, bool are_gradients_finite) {
   loss_scale.skips = !are_gradients_finite && loss_scale.scale > kLeastLossScale;

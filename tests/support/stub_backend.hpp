@@ -38,7 +38,7 @@ class StubBackend : public Backend {
   void add_scaled(float*, float, const float*, std::size_t) override { unexpected("add_scaled"); }
   void scale(float*, float, std::size_t) override { unexpected("scale"); }
   double sum_of_squares(const float*, std::size_t) override { unexpected("sum_of_squares"); }
-  void clip_factor(const float*, std::size_t, float, float*, float*) override { unexpected("clip_factor"); }
+  void clip_factor(const float*, std::size_t, float, float*, float*, LossScale*) override { unexpected("clip_factor"); }
   std::uint64_t checksum(const void*, std::size_t) override { unexpected("checksum"); }
   std::int64_t first_not_finite(const float*, std::size_t) override { unexpected("first_not_finite"); }
 
