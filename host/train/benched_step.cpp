@@ -4,7 +4,6 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <chrono>
 #include <utility>
 
 #include "data/load.hpp"
@@ -40,13 +39,6 @@ BenchedStep::BenchedStep(Backend& backend, RunConfig config, int most, std::func
   StepRow row = plan_.rows(0).front();
   std::fill(std::begin(row.learning_rates), std::end(row.learning_rates), 0.0F);
   step_.set_rows(std::vector<StepRow>(static_cast<std::size_t>(most), row));
-}
-
-double seconds_of(Backend& backend, int calls, const std::function<void()>& call) {
-  const auto start = std::chrono::steady_clock::now();
-  for (int i = 0; i < calls; ++i) call();
-  backend.wait();
-  return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count() / calls;
 }
 
 }  // namespace convoy

@@ -41,7 +41,4 @@ class BenchedStep {
   TrainStep step_;
 };
 
-// Of `calls` in a row, the seconds of each.
-double seconds_of(Backend& backend, int calls, const std::function<void()>& call);
-
 }  // namespace convoy
