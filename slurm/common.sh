@@ -50,7 +50,10 @@ make_command() {
     command=(env "CONVOY=$root/slurm/rank" "OMPI_MCA_rmaps_base_mapping_policy=ppr:$per_node:node"
       "$root/tools/launch" $((nodes * per_node)) "$@")
   else  # srun takes none of these from sbatch in every version
-    command=(srun "--mpi=$launcher" "--nodes=$nodes" "--ntasks=$((nodes * per_node))" "--ntasks-per-node=$per_node"
+    # What Slurm takes itself, mixed, lets a node out of MPI_Init before the others have come to its end (seen in 22.05);
+    # what that node sends next makes Open MPI call a null pointer there, in about one step of 150 to 450.
+    command=(env "SLURM_PMIX_FENCE=${SLURM_PMIX_FENCE:-ring}" srun "--mpi=$launcher" "--nodes=$nodes"
+      "--ntasks=$((nodes * per_node))" "--ntasks-per-node=$per_node"
       "--cpus-per-task=$((${SLURM_CPUS_PER_TASK:-1} / ${CONVOY_RANKS_PER_NODE:-1}))" --cpu-bind=cores
       --kill-on-bad-exit=1 "$root/slurm/rank" "$@")
   fi

@@ -104,6 +104,16 @@ TEST_F(SlurmJobs, a_container_is_what_each_rank_starts_in) {
   EXPECT_EQ(summary_of(cluster().run("baseline", id))["state"], "done");
 }
 
+// What Slurm takes itself does not wait, and ends a rank by SIGSEGV in MPI_Init now and then.
+TEST_F(SlurmJobs, ranks_meet_in_a_fence_that_waits_for_all_nodes) {
+  const std::string program = (cluster().checkout() / "build" / "convoy").string();
+  const std::string path = stand_in("apptainer", "echo \"rank $SLURM_PROCID: $SLURM_PMIX_FENCE\"\nexec " + program +
+                                                     " \"${@:5}\"\n");  // exec --nv image.sif convoy
+  int id = 0;
+  EXPECT_THAT(done("train-multinode", kTwoByTwo, kSmall, id, path + " CONVOY_CONTAINER=image.sif"),
+              AllOf(HasSubstr("rank 0: ring\n"), HasSubstr("rank 3: ring\n")));
+}
+
 TEST_F(SlurmJobs, scaling_leaves_a_table_with_both_kinds_for_one_two_and_four_ranks) {
   int id = 0;
   done("scaling", kTwoByTwo, " --threads 1 --epochs 1", id, "CONVOY_SCALING_BATCH=32");
