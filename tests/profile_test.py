@@ -152,7 +152,8 @@ class Command(unittest.TestCase):
         (self.folder / "graphs.json").write_text(json.dumps({"graphs": GRAPHS}))
         self.script("convoy", 'echo "convoy $*" >> "$HERE/log"\n'
                     'while [ "$1" != --out ]; do shift; done\n'
-                    'mkdir -p "$2/profile"; cp "$HERE/graphs.json" "$2/profile/graph-nodes.json"\n')
+                    'mkdir -p "$2/profile"; cp "$HERE/graphs.json" "$2/profile/graph-nodes.json"\n'
+                    'echo "{\\"device\\": \\"${DEVICE:-cuda}\\"}" > "$2/summary.json"\n')
         self.nsys("2024.6.1.90-246160830068v0")
         # As mpirun does: each process with its number.
         self.script("launcher", 'for rank in 0 1 2; do\n'
@@ -163,12 +164,13 @@ class Command(unittest.TestCase):
         path.write_text("#!/usr/bin/env bash\n" + text)
         path.chmod(0o755)
 
-    def nsys(self, version):
+    def nsys(self, version, leaves_report=True):
         self.script("nsys", f'case $1 in --version) echo "NVIDIA Nsight Systems version {version}"; exit ;; esac\n'
                     'echo "nsys $*" >> "$HERE/log"\n'
                     'if [ "$1" = export ]; then\n'
                     '  while [ "$1" != --output ]; do shift; done; cp "$HERE/made.sqlite" "$2"; exit\nfi\n'
-                    'for word; do\n  case $word in --output=*) touch "${word#--output=}.nsys-rep" ;; esac\ndone\n'
+                    'for word; do\n  case $word in --output=*) '
+                    f'{"touch" if leaves_report else "echo"} "${{word#--output=}}.nsys-rep" ;; esac\ndone\n'
                     'while [ "$1" != "$HERE/convoy" ]; do shift; done\nexec "$@"\n')
 
     def profile(self, *words, **variables):
@@ -221,6 +223,21 @@ class Command(unittest.TestCase):
         self.assertEqual((done.returncode, done.stdout, done.stderr.count("\n")), (1, "", 1))
         self.assertIn("2022.4", done.stderr)
         self.assertIn("2023.4 or later", done.stderr)
+
+    def test_a_training_on_the_cpu_is_said(self):
+        self.nsys("2024.6.1", leaves_report=False)  # as the real one does where nothing starts its range
+        out = self.folder / "out"
+        done = self.profile("--out", str(out), "train", DEVICE="cpu")
+        self.assertEqual((done.returncode, done.stderr.count("\n")), (1, 1), done.stderr)
+        self.assertIn("ran on the CPU", done.stderr)
+        done = self.profile("--out", str(out), "train", DEVICE="cuda")
+        self.assertIn("no rank was profiled", done.stderr)
+
+    def test_another_folder_of_the_run_is_refused(self):
+        done = self.profile("--out", str(self.folder / "out"), "train", "--out", str(self.folder / "run"))
+        self.assertEqual((done.returncode, done.stderr.count("\n")), (2, 1), done.stderr)
+        self.assertIn("before the word train", done.stderr)
+        self.assertFalse((self.folder / "out").exists())
 
     def test_a_training_that_fails_is_said(self):
         self.script("convoy", "exit 3\n")
