@@ -106,6 +106,11 @@ class Provide(Machine):
         outcome = self.provide("use_sudo=no; install_packages libpng-dev libjpeg-dev")
         self.assert_one_line(outcome, "t: going on without libpng-dev libjpeg-dev: no root here", code=0)
 
+    def test_a_package_that_dpkg_only_knows_of_is_missing(self):
+        self.program("dpkg-query", "printf '%s\\n' 'installed here' 'config-files removed' 'not-installed named'; exit 1")
+        outcome = self.provide("missing_packages here removed named strange")
+        self.assertEqual(outcome.stdout.split(), ["removed", "named", "strange"], outcome.stderr)
+
     def test_debian_s_open_mpi_is_installed_unless_the_path_has_another_mpi(self):
         self.program("dpkg-query", "exit 1")
         missing = "missing_packages libopenmpi-dev openmpi-bin"

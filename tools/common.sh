@@ -61,14 +61,16 @@ has_other_mpi() {
 # The packages among the arguments that are not there. Of g++, cmake, ninja and MPI any copy on the PATH will do.
 missing_packages() {
   local installed package
-  installed=" $(dpkg-query -W -f '${db:Status-Abbrev}${Package} ' "$@" 2> /dev/null | sed 's/ii //g' || true)"
+  # dpkg also knows what was removed, and what others only name.
+  installed=$({ dpkg-query -W -f '${db:Status-Status} ${Package}\n' "$@" 2> /dev/null || true; } |
+    awk '$1 == "installed" { print $2 }')
   for package in "$@"; do
     case $package in
       g++ | cmake) command -v "$package" > /dev/null && continue ;;
       ninja-build) command -v ninja > /dev/null && continue ;;
       libopenmpi-dev | openmpi-bin) has_other_mpi && continue ;;
     esac
-    case $installed in *" $package "*) ;; *) echo "$package" ;; esac
+    grep -qxF "$package" <<< "$installed" || echo "$package"
   done
 }
 
