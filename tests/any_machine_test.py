@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -82,6 +83,23 @@ class Scripts(Machine):
     def test_a_wish_that_nobody_knows_is_refused(self):
         self.variables["CONVOY_DEPS"] = "pip"
         self.assert_one_line(self.run_bash(f"'{ROOT}/tools/build'"), "CONVOY_DEPS=pip", "auto, system or fetch", code=2)
+
+
+class CudaFromPypi(unittest.TestCase):
+    # Of which wheel (of CUDA 13) each header is that the CUDA part includes; where one is new, look into the wheels.
+    WHEELS = {"cuda_runtime.h": "cuda-runtime", "cuda_runtime_api.h": "cuda-runtime", "cuda_bf16.h": "cuda-runtime",
+              "cuda_fp16.h": "cuda-runtime", "cuda_profiler_api.h": "cuda-profiler-api", "cublasLt.h": "cublas",
+              "cublas_v2.h": "cublas", "cudnn.h": "cudnn", "nccl.h": "nccl", "nvtx3/nvToolsExt.h": "nvtx",
+              "nvtx3/nvToolsExtCudaRt.h": "nvtx"}
+
+    def test_has_every_header_that_is_included(self):
+        pattern = re.compile(r"^#include <((?:cu|nv|nccl)[^>]*)>", re.MULTILINE)
+        headers = {header for file in (ROOT / "cuda").rglob("*") if file.is_file()
+                   for header in pattern.findall(file.read_text())}
+        self.assertGreater(len(headers), 5)
+        script = (ROOT / "tools" / "cuda_from_pypi").read_text()
+        wheels = re.search(r"for name in (.*); do", script).group(1).split() + re.findall(r'"nvidia-(\w+)-cu\$major"', script)
+        self.assertEqual({header for header in headers if self.WHEELS.get(header) not in wheels}, set())
 
 
 class Provide(Machine):
