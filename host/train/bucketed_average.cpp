@@ -1,5 +1,8 @@
-// Nothing is left to compute beside the last bucket, so that it takes the communicator's way for such a case.
+// Nothing is left to compute beside the last bucket, so that it takes the communicator's way for such a case. Buckets
+// lie side by side, so that one call makes means of all sums.
 #include "train/bucketed_average.hpp"
+
+#include <algorithm>
 
 namespace convoy {
 
@@ -18,12 +21,14 @@ void BucketedAverage::begin(const GradientBucket& bucket) {
 
 void BucketedAverage::finish(const GradientBucket& last) {
   const FloatRange range = sum_of_this_worker(last);
+  FloatRange all = range;
   for (const Started& started : started_) {
     group_.workers->join(started.pending);
-    backend_.scale(started.range.data, 1.0F / static_cast<float>(group_.size), started.range.count);
+    all = {std::min(all.data, started.range.data), all.count + started.range.count};
   }
   started_.clear();
-  mean_of_sums(backend_, group_, range.data, range.count);
+  group_.workers->average_and_join(range);
+  backend_.scale(all.data, 1.0F / static_cast<float>(group_.size), all.count);
 }
 
 }  // namespace convoy
