@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "check.hpp"
+#include "collective_mark.hpp"
 #include "context.hpp"
 #include "convoy/error.hpp"
 #include "cudnn/plan_chooser.hpp"
@@ -49,7 +50,10 @@ class CudaBackend final : public Backend {
   const Context& context() const { return context_; }
   Capture& capture() { return capture_; }
   // From now on arenas that will be communicated come from where NCCL moves them best.
-  void will_communicate() { communicates_ = true; }
+  CollectiveMark& will_communicate() {
+    if (!collectives_) collectives_.emplace(context_.device);
+    return *collectives_;
+  }
   const DeviceInfo& info() const override { return info_; }
   DType compute_type() const override { return context_.compute; }
 
@@ -101,7 +105,10 @@ class CudaBackend final : public Backend {
     CHECK_CUDA(cudaMemcpyAsync(to, from, bytes, cudaMemcpyDeviceToDevice, stream_.get()));
   }
   void zero(void* device, std::size_t bytes) override { CHECK_CUDA(cudaMemsetAsync(device, 0, bytes, stream_.get())); }
-  void wait() override { CHECK_CUDA(cudaStreamSynchronize(stream_.get())); }
+  void wait() override {
+    CHECK_CUDA(cudaStreamSynchronize(stream_.get()));
+    if (collectives_) collectives_->settle();
+  }
 
   void begin_step(const StepRow* rows, std::int32_t* cursor, StepRow* current) override {
     cuda::begin_step(rows, cursor, current, stream_.get());
@@ -119,7 +126,10 @@ class CudaBackend final : public Backend {
   void add_scaled(float* a, float factor, const float* b, std::size_t count) override {
     cuda::add_scaled(a, factor, b, count, stream_.get());
   }
-  void scale(float* a, float factor, std::size_t count) override { cuda::scale(a, factor, count, stream_.get()); }
+  void scale(float* a, float factor, std::size_t count) override {
+    DeviceMark* left = collectives_ && count > 0 ? collectives_->leave() : nullptr;
+    cuda::scale(a, factor, count, left, stream_.get());
+  }
   double sum_of_squares(const float* values, std::size_t count) override {
     cuda::sum_of_squares(values, count, scratch(), stream_.get());
     return reduced<double>();
@@ -148,7 +158,7 @@ class CudaBackend final : public Backend {
   ReductionScratch* scratch() const { return static_cast<ReductionScratch*>(reductions_.data()); }
 
   Context context_;
-  bool communicates_ = false;
+  std::optional<CollectiveMark> collectives_;  // of a device that communicates
   Capture capture_;
   DeviceInfo info_;
   std::shared_ptr<Account> account_ = std::make_shared<Account>();
@@ -201,7 +211,7 @@ CudaBackend::CudaBackend(const DeviceRequest& request) {
 
 Arena CudaBackend::allocate(std::size_t bytes, std::string_view what, Communicated communicated) {
   if (bytes == 0) return {};
-  void* data = communicates_ && communicated == Communicated::yes ? allocate_registrable(bytes) : nullptr;
+  void* data = collectives_ && communicated == Communicated::yes ? allocate_registrable(bytes) : nullptr;
   const auto release = data != nullptr ? free_registrable : free_memory;
   const cudaError_t status = data != nullptr ? cudaSuccess : cudaMalloc(&data, bytes);
   if (status == cudaErrorMemoryAllocation) {
@@ -294,9 +304,9 @@ std::unique_ptr<Backend> make_backend(const DeviceRequest& request) { return std
 
 std::unique_ptr<Communicator> connect(Communicator& workers, Backend& backend, const ConnectRequest& request) {
   auto& cuda = dynamic_cast<CudaBackend&>(backend);
-  cuda.will_communicate();
+  CollectiveMark& mark = cuda.will_communicate();
   const Context& context = cuda.context();
-  return make_nccl_communicator(workers, context.device, context.stream, cuda.capture(),
+  return make_nccl_communicator(workers, context.device, context.stream, cuda.capture(), mark,
                                 {.limit = std::chrono::duration<double>(request.limit_seconds),
                                  .in_order = context.deterministic,
                                  .graphs_share_process = request.graph_collectives});

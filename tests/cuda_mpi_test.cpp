@@ -18,6 +18,7 @@
 namespace convoy {
 namespace {
 
+using testing::ContainsRegex;
 using testing::HasSubstr;
 
 constexpr double kRounding = 1e-5;  // see ranks_test
@@ -99,6 +100,46 @@ TEST_F(MpiOnCuda, a_rank_on_cuda_that_dies_or_hangs_ends_the_job_and_is_named) {
     EXPECT_THAT(outcome.output, HasSubstr("rank 1 ")) << signal;
     EXPECT_EQ(test::summary_of(folder_.path() / ("lost-" + signal))["state"], "failed");
   }
+}
+
+// Each rank's host hands out the same and waits for its own device: what the devices say of themselves tells which of
+// them hangs. Within recorded steps where each process has one GPU, and between them where one has all.
+class CudaDeviceHangs : public MpiOnCuda, public testing::WithParamInterface<const char*> {
+ protected:
+  static constexpr int kRanks = 3;
+  void SetUp() override {
+    MpiOnCuda::SetUp();
+    if (const std::string lacks = test::lacks_gpus(kRanks); !lacks.empty()) GTEST_SKIP() << lacks;
+    std::filesystem::create_symlink(CONVOY_TEST_PRELOADS "/device_hang.so", preload_);  // LD_PRELOAD takes no spaces
+  }
+  // `hang`: see preload/device_hang.cpp.
+  test::ShellOutcome train(const std::string& hang, const std::string& options) const {
+    return shell("env CONVOY_TEST_HANG='" + hang + "' LD_PRELOAD='" + preload_.string() + "' " + GetParam() + " " +
+                 kTrain + "--device cuda --epochs 1000 --timeout 6 --out hung --average " + options);
+  }
+
+ private:
+  const std::filesystem::path preload_ = folder_.path() / "device_hang.so";
+};
+INSTANTIATE_TEST_SUITE_P(cuda_layouts, CudaDeviceHangs,
+                         testing::Values("'" CONVOY_TEST_SOURCE_DIR "/tools/launch' 3",
+                                         "sh -c '\"$CONVOY\" \"$@\" --gpus-per-process 3' convoy"));
+
+TEST_P(CudaDeviceHangs, a_rank_on_cuda_whose_device_hangs_is_named_though_all_stand_still) {
+  const std::string of_devices = "the devices of the others wait for it in a collective";
+  for (const auto& [options, others] : {std::pair{"step --log-every 1", of_devices},  // each host waits for its device
+                                        {"step", of_devices},                         // some are ahead
+                                        {"every:4", "the others wait in collective"}}) {  // they agree on norms first
+    const auto outcome = train("cudaGraphLaunch 1 9", options);
+    EXPECT_EQ(outcome.code, 1) << outcome.output;
+    EXPECT_THAT(outcome.output, ContainsRegex("convoy: rank 1 on .* has not moved for 6 s: .*epoch .*" + others));
+  }
+}
+
+TEST_P(CudaDeviceHangs, where_cuda_devices_are_all_in_a_collective_that_does_not_end_no_rank_is_blamed) {
+  const auto outcome = train("ncclAllReduce 1 2", "step --log-every 1");
+  EXPECT_EQ(outcome.code, 1) << outcome.output;
+  EXPECT_THAT(outcome.output, HasSubstr("convoy: no rank has moved for 6 s: the devices of all are in one collective"));
 }
 
 // A bucket leaves when its gradients are fp32, and no earlier: all at once they certainly are.

@@ -195,6 +195,29 @@ TEST_P(NcclOnCuda, cost_counts_collectives_bytes_and_time) {
   });
 }
 
+TEST_P(NcclOnCuda, the_device_says_where_it_waits_in_calls_and_in_recordings) {
+  run_ranks(GetParam(), [&](Communicator& host) {
+    Rank rank(host, host.rank());
+    const Arena arena = rank.upload(std::vector<float>(1000, 1));
+    const FloatRange range{arena.floats(), 1000};
+    const std::shared_ptr<const DeviceMark> mark = rank.communicator->device_mark();
+    EXPECT_EQ(mark->position(), 0U);
+    rank.communicator->average_and_join(range);
+    rank.backend->wait();
+    EXPECT_EQ(mark->position(), 2U) << "whoever has waited for the device knows";
+    const auto recording = rank.backend->record(StepKind::full, [&] {  // two collectives, one wait
+      rank.communicator->join(rank.communicator->average({range.data, 300}));
+      rank.communicator->average_and_join({range.data + 300, 700});
+      rank.backend->scale(range.data, 0.5F, range.count);
+    });
+    for (std::uint64_t replay = 2; replay <= 5; ++replay) {
+      recording->replay();
+      rank.backend->wait();
+      EXPECT_EQ(mark->position(), 2 * replay);
+    }
+  });
+}
+
 TEST_P(NcclOnCuda, bare_all_reduces_sum_so_often_in_the_order_of_the_compute_stream_and_cost_nothing) {
   constexpr std::size_t kCount = 70001;
   std::vector<std::vector<float>> found(GetParam());

@@ -47,5 +47,21 @@ TEST(RankProgress, moves_with_every_operation_of_a_step_of_every_rank) {
   }
 }
 
+TEST(RankProgress, of_devices_in_turn_rises) {
+  RankProgress progress;
+  EXPECT_FALSE(progress.state().is_waiting());
+  const auto first = std::make_shared<DeviceMark>(), second = std::make_shared<DeviceMark>();
+  progress.follow(first);
+  first->arrivals = 3;
+  EXPECT_EQ(progress.state().device_position, 6U);
+  first->is_waiting = 1;
+  EXPECT_EQ(progress.state().device_position, 5U);
+  EXPECT_TRUE(progress.state().is_waiting());
+  progress.follow(second);
+  EXPECT_EQ(progress.state().device_position, 6U);
+  second->arrivals = 1;
+  EXPECT_EQ(progress.state().device_position, 8U);
+}
+
 }  // namespace
 }  // namespace convoy::test

@@ -21,6 +21,13 @@ RankState waiting(std::uint64_t collective, std::int64_t step) {
   return state;
 }
 
+// The host hands out work ahead, and its thread waits for the device without a word: what the device says of itself.
+// Even positions: it computes; odd ones: it waits in a collective.
+RankState on_device(std::uint64_t position, RankState host) {
+  host.device_position = position;
+  return host;
+}
+
 // Three ranks on node0, node1 and node2, and a clock that starts at 0.
 class JudgeTest : public testing::Test {
  protected:
@@ -161,6 +168,79 @@ TEST_F(JudgeTest, collectives_that_do_not_match_blame_the_lowest) {
 TEST_F(JudgeTest, where_all_wait_in_one_collective_none_is_singled_out) {
   for (int rank = 0; rank < 3; ++rank) hear(rank, waiting(7, 7));
   EXPECT_EQ(message_after(61), "no rank has moved for 60 s: all are in collective 7, epoch 1, step 7");
+}
+
+TEST_F(JudgeTest, the_rank_whose_device_has_not_come_to_the_collective_of_the_others_is_to_blame) {
+  hear(0, on_device(15, training(4, 8)));
+  hear(1, on_device(14, training(4, 9)));  // its host is as far as the others', or further
+  hear(2, on_device(15, training(4, 8)));
+  EXPECT_EQ(message_after(59.5), "");
+  EXPECT_EQ(message_after(1),
+            "rank 1 on node1 has not moved for 60 s: training, epoch 1, step 9 (the devices of the others wait for it "
+            "in a collective)");
+}
+
+// The hosts agree on something every few steps: some wait there for one whose thread waits for its device.
+TEST_F(JudgeTest, a_device_that_hangs_is_told_from_those_that_wait_for_it_wherever_the_hosts_are) {
+  hear(0, on_device(15, training(4, 8)));
+  hear(1, on_device(14, waiting(5, 9)));
+  hear(2, on_device(15, waiting(5, 9)));
+  EXPECT_EQ(message_after(59.5), "");
+  EXPECT_EQ(message_after(1),
+            "rank 1 on node1 has not moved for 60 s: collective 5, epoch 1, step 9 (the devices of the others wait for "
+            "it in a collective)");
+}
+
+TEST_F(JudgeTest, several_devices_that_hang_are_all_named) {
+  hear(0, on_device(14, training(4, 8)));
+  hear(1, on_device(14, training(4, 8)));
+  hear(2, on_device(15, training(4, 8)));
+  EXPECT_EQ(message_after(61),
+            "ranks 0 on node0 and 1 on node1 have not moved for 60 s: training, epoch 1, step 8 (the device of another "
+            "one waits for them in a collective)");
+}
+
+// Neither who is further behind on the host, nor who waits for nobody there.
+TEST_F(JudgeTest, where_all_devices_are_in_one_collective_none_is_singled_out) {
+  hear(0, on_device(15, training(4, 8)));
+  hear(1, on_device(15, waiting(5, 9)));
+  hear(2, on_device(15, training(4, 9)));
+  EXPECT_EQ(message_after(59.5), "");
+  EXPECT_EQ(
+      message_after(1),
+      "no rank has moved for 60 s: the devices of all are in one collective, which does not end (convoy preflight "
+      "tests the links between them); rank 0 on node0 is in training, epoch 1, step 8");
+}
+
+TEST_F(JudgeTest, a_device_that_is_slow_but_moves_is_not_to_blame) {
+  for (std::uint64_t step = 0; step < 5; ++step) {
+    hear(0, on_device(2 * step + 1, training(4, 8)));  // handed out ahead: the hosts stand still
+    hear(1, on_device(2 * step, training(4, 8)));
+    hear(2, on_device(2 * step + 1, training(4, 8)));
+    EXPECT_EQ(message_after(59), "");
+  }
+}
+
+TEST_F(JudgeTest, a_host_that_hangs_while_the_devices_of_the_others_wait_is_to_blame) {
+  hear(0, on_device(15, waiting(5, 9)));
+  hear(1, on_device(14, training(4, 7)));  // its device has nothing to do
+  hear(2, on_device(15, training(4, 8)));
+  EXPECT_EQ(pass(61)->rank, 1);
+}
+
+TEST_F(JudgeTest, a_host_that_hangs_after_the_last_collective_of_the_devices_is_to_blame) {
+  hear(0, on_device(14, waiting(5, 9)));
+  hear(1, on_device(14, training(4, 9)));
+  hear(2, on_device(14, waiting(5, 9)));
+  EXPECT_EQ(message_after(61),
+            "rank 1 on node1 has not moved for 60 s: training, epoch 1, step 9 (the others wait in collective 5)");
+}
+
+TEST_F(JudgeTest, a_process_that_is_stopped_comes_before_a_device_further_behind) {
+  hear(0, on_device(14, training(4, 8)));
+  hear(1, on_device(15, training(4, 8)));
+  hear(2, on_device(15, training(4, 8)));
+  EXPECT_EQ(pass(61, 2)->rank, 2);
 }
 
 TEST_F(JudgeTest, ranks_that_said_goodbye_or_have_finished_may_stand_still) {

@@ -16,7 +16,8 @@ const RankState kState{.phase = Phase::evaluating,
                        .step = 1LL << 40,
                        .collective = 77,
                        .is_in_collective = true,
-                       .ticks = ~std::uint64_t{0}};
+                       .ticks = ~std::uint64_t{0},
+                       .device_position = (1ULL << 50) + 1};
 
 const Message kMessages[] = {
     Hello{.token = {1, 2, 3}, .first_rank = 4, .ranks = 2, .host = "node7", .process = {.space = 9, .pid = 8}},

@@ -8,10 +8,12 @@ namespace convoy::cuda {
 namespace {
 
 template <typename T, typename Function>
-__global__ void combine_kernel(T* to, const T* from, std::size_t packs, std::size_t count, Function function) {
+__global__ void combine_kernel(T* to, const T* from, std::size_t packs, std::size_t count, Function function,
+                               DeviceMark* left) {
   constexpr int kCount = Pack<T>::kCount;
   const std::size_t stride = std::size_t{gridDim.x} * blockDim.x;
   const std::size_t thread = std::size_t{blockIdx.x} * blockDim.x + threadIdx.x;
+  if (left != nullptr && thread == 0) left->is_waiting = 0;
   for (std::size_t pack = thread; pack < packs; pack += stride) {
     Pack<T> a = reinterpret_cast<const Pack<T>*>(to)[pack];
     const Pack<T> b = reinterpret_cast<const Pack<T>*>(from)[pack];
@@ -27,12 +29,13 @@ __global__ void combine_kernel(T* to, const T* from, std::size_t packs, std::siz
 }
 
 template <typename T, typename Function>
-void combine(T* to, const T* from, std::size_t count, const Function& function, cudaStream_t stream) {
+void combine(T* to, const T* from, std::size_t count, const Function& function, cudaStream_t stream,
+             DeviceMark* left = nullptr) {
   if (count == 0) return;
   const std::size_t packs = is_aligned(to) && is_aligned(from) ? count / Pack<T>::kCount : 0;
   const std::size_t work = packs > 0 ? packs : count;
-  combine_kernel<<<blocks_for(static_cast<std::int64_t>(work)), kThreads, 0, stream>>>(to, from, packs, count,
-                                                                                       function);
+  combine_kernel<<<blocks_for(static_cast<std::int64_t>(work)), kThreads, 0, stream>>>(to, from, packs, count, function,
+                                                                                       left);
   CHECK_CUDA(cudaGetLastError());
 }
 
@@ -127,8 +130,8 @@ void add_scaled(float* a, float factor, const float* b, std::size_t count, cudaS
   combine(a, b, count, ScaledSum{factor}, stream);
 }
 
-void scale(float* a, float factor, std::size_t count, cudaStream_t stream) {
-  combine(a, a, count, Scaled{factor}, stream);
+void scale(float* a, float factor, std::size_t count, DeviceMark* left, cudaStream_t stream) {
+  combine(a, a, count, Scaled{factor}, stream, left);
 }
 
 void sum_of_squares(const float* values, std::size_t count, ReductionScratch* scratch, cudaStream_t stream) {

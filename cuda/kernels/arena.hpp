@@ -6,6 +6,7 @@
 
 #include <cstddef>
 
+#include "convoy/device_mark.hpp"
 #include "convoy/loss_scale.hpp"
 #include "convoy/types.hpp"
 #include "kernels/reduction.hpp"
@@ -15,7 +16,8 @@ namespace convoy::cuda {
 void accumulate_logits(const float* logits, float weight, bool first, std::size_t count, float* sum, cudaStream_t);
 void add_gradient(std::size_t count, DType type, void* a, const void* b, cudaStream_t);
 void add_scaled(float* a, float factor, const float* b, std::size_t count, cudaStream_t);
-void scale(float* a, float factor, std::size_t count, cudaStream_t);
+// `left`, where it is not null, waits no longer.
+void scale(float* a, float factor, std::size_t count, DeviceMark* left, cudaStream_t);
 
 void clip_factor(const float* gradients, std::size_t count, float limit, float* factor, float* norm, LossScale*,
                  ReductionScratch*, cudaStream_t);

@@ -105,10 +105,12 @@ struct Recorded {
 
 class NcclCommunicator final : public Communicator {
  public:
-  NcclCommunicator(Communicator& host, cudaStream_t compute, const Capture& capture, const NcclOptions& options)
+  NcclCommunicator(Communicator& host, cudaStream_t compute, const Capture& capture, CollectiveMark& mark,
+                   const NcclOptions& options)
       : host_(host),
         compute_(compute),
         capture_(capture),
+        mark_(mark),
         limit_(options.limit),
         graphs_share_process_(options.graphs_share_process) {
     if (options.in_order) ordered_.emplace(host_.rank(), host_.size());
@@ -129,6 +131,7 @@ class NcclCommunicator final : public Communicator {
         host_(*owned_host_),
         compute_(parent.compute_),
         capture_(parent.capture_),
+        mark_(parent.mark_),
         limit_(parent.limit_),
         graphs_share_process_(parent.graphs_share_process_),
         shares_process_(parent.shares_process_) {
@@ -185,6 +188,7 @@ class NcclCommunicator final : public Communicator {
   }
 
   void join(Pending pending) override {
+    mark_.arrive(compute_);
     if (capture_.before_replay != nullptr) return record_join(pending);
     const auto found = pending_.find(pending.number);
     CONVOY_CHECK(found != pending_.end(), "collective #{} was joined before, or never started", pending.number);
@@ -193,6 +197,12 @@ class NcclCommunicator final : public Communicator {
     CHECK_CUDA(cudaEventRecord(marks.arrived.get(), compute_));
     CHECK_CUDA(cudaStreamWaitEvent(compute_, marks.ended.get(), 0));
     joined_.push_back(std::move(marks));
+  }
+
+  // The mark comes before the collective: one that does not end might keep a mark beside it from being written.
+  void average_and_join(FloatRange range) override {
+    mark_.arrive(compute_);
+    join(average(range));
   }
 
   void bare_all_reduce(FloatRange range, int times) override {
@@ -206,6 +216,8 @@ class NcclCommunicator final : public Communicator {
   }
   MinMax min_max(std::uint64_t value) override { return host_.min_max(value); }
   std::vector<std::string> gather(const std::string& text) override { return host_.gather(text); }
+
+  std::shared_ptr<const DeviceMark> device_mark() const override { return mark_.mark(); }
 
   CommunicationCost cost() const override {
     count_finished();
@@ -321,6 +333,7 @@ class NcclCommunicator final : public Communicator {
   Communicator& host_;
   cudaStream_t compute_;
   const Capture& capture_;
+  CollectiveMark& mark_;
   std::chrono::duration<double> limit_;
   bool graphs_share_process_ = false;
   bool shares_process_ = false;  // with another worker
@@ -339,9 +352,10 @@ class NcclCommunicator final : public Communicator {
 }  // namespace
 
 std::unique_ptr<Communicator> make_nccl_communicator(Communicator& host, int device, cudaStream_t compute,
-                                                     const Capture& capture, const NcclOptions& options) {
+                                                     const Capture& capture, CollectiveMark& mark,
+                                                     const NcclOptions& options) {
   check_distinct_devices(host, device);
-  return std::make_unique<NcclCommunicator>(host, compute, capture, options);
+  return std::make_unique<NcclCommunicator>(host, compute, capture, mark, options);
 }
 
 }  // namespace convoy::cuda

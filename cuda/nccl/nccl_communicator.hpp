@@ -8,6 +8,7 @@
 #include <chrono>
 #include <memory>
 
+#include "collective_mark.hpp"
 #include "convoy/communicator.hpp"
 #include "recording.hpp"
 
@@ -21,10 +22,11 @@ struct NcclOptions {
   bool graphs_share_process = false;  // see ConnectRequest::graph_collectives
 };
 
-// All workers of `host` call it; that, `compute`, the stream that collectives are ordered with, and `capture`, what is
-// captured on that stream, outlive the result. Throws Error where two workers have one GPU, or where NCCL finds no way
-// between them in time.
+// All workers of `host` call it; that, `compute`, the stream that collectives are ordered with, `capture`, what is
+// captured on that stream, and `mark`, which tells where that stream waits, outlive the result. Throws Error where two
+// workers have one GPU, or where NCCL finds no way between them in time.
 std::unique_ptr<Communicator> make_nccl_communicator(Communicator& host, int device, cudaStream_t compute,
-                                                     const Capture& capture, const NcclOptions& options);
+                                                     const Capture& capture, CollectiveMark& mark,
+                                                     const NcclOptions& options);
 
 }  // namespace convoy::cuda

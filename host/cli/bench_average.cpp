@@ -107,9 +107,9 @@ int bench_average(const RunConfig& config, const CommandContext& command, int re
     }
     RunConfig own = config;
     const ChosenDevice device = choose_device(own, workers.split_by_host()->rank());
-    const std::unique_ptr<Communicator> between = connect_devices(workers, *device.backend, own);
-    Communicator& communicator = between ? *between : workers;
     RankProgress& rank = context.rank_progress();
+    const std::unique_ptr<Communicator> between = connect_devices(workers, *device.backend, own, rank);
+    Communicator& communicator = between ? *between : workers;
     const Measured measured = {
         .times = measure_average(*device.backend, communicator, own, repetitions, rank),
         .kind = std::string(communicator.kind()),

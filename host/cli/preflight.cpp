@@ -32,12 +32,13 @@ int run(const PreflightArguments& arguments, const CommandContext& command) {
   return run_job(find_launch(), config, command, progress, [&](Communicator& workers, RunContext& context) {
     RunConfig own = config;
     const ChosenDevice device = choose_device(own, workers.split_by_host()->rank());
-    const std::unique_ptr<Communicator> between = connect_devices(workers, *device.backend, own);
+    RankProgress& rank = context.rank_progress();
+    const std::unique_ptr<Communicator> between = connect_devices(workers, *device.backend, own, rank);
     const PreflightOptions options{.data = own.data,
                                    .labels = own.labels,
                                    .out = own.out,
                                    .link_bytes = static_cast<std::size_t>(arguments.megabytes) * kMegabyte};
-    const int problems = preflight(options, *device.backend, between ? *between : workers, context.rank_progress(),
+    const int problems = preflight(options, *device.backend, between ? *between : workers, rank,
                                    [&](std::string_view line) { context.note(line); });
     return static_cast<int>(problems == 0 ? ExitCode::done : ExitCode::failed);
   });

@@ -130,13 +130,17 @@ int workers_of_process(const RunConfig& config) {
   return config.gpus_per_process == 0 ? visible : config.gpus_per_process;
 }
 
-std::unique_ptr<Communicator> connect_devices(Communicator& workers, Backend& backend, const RunConfig& config) {
+std::unique_ptr<Communicator> connect_devices(Communicator& workers, Backend& backend, const RunConfig& config,
+                                              RankProgress& progress) {
   const auto row = std::ranges::find(kBackends, config.device, &BackendRow::choice);
   if (row->connect == nullptr) return nullptr;
   if (workers.size() == 1) return make_self_communicator();
-  return row->connect(workers, backend,
-                      {.limit_seconds = config.startup_timeout > 0 ? config.startup_timeout : kForEver,
-                       .graph_collectives = config.graph_collectives});
+  std::unique_ptr<Communicator> between =
+      row->connect(workers, backend,
+                   {.limit_seconds = config.startup_timeout > 0 ? config.startup_timeout : kForEver,
+                    .graph_collectives = config.graph_collectives});
+  progress.follow(between->device_mark());
+  return between;
 }
 
 std::string describe(const DeviceInfo& info) {

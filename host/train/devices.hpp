@@ -10,6 +10,7 @@
 #include "convoy/backend.hpp"
 #include "convoy/device_module.hpp"
 #include "train/run_config.hpp"
+#include "watchdog/progress.hpp"
 
 namespace convoy {
 
@@ -43,7 +44,9 @@ ChosenDevice choose_device(RunConfig& config, int local_worker = 0);
 int workers_of_process(const RunConfig& config);
 
 // What reduces arenas of the chosen device; null where the workers' own communicator does. All workers call it.
-std::unique_ptr<Communicator> connect_devices(Communicator& workers, Backend& backend, const RunConfig& config);
+// `progress` follows how far the device comes with collectives.
+std::unique_ptr<Communicator> connect_devices(Communicator& workers, Backend& backend, const RunConfig& config,
+                                              RankProgress& progress);
 
 // "cpu (AMD EPYC 7763, 2 threads, oneDNN 2.6.3 (avx2))"
 std::string describe(const DeviceInfo& info);

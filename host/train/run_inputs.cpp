@@ -26,7 +26,7 @@ std::string steering_line(const Communicator& communicator) {
 RunInputs::RunInputs(RunConfig asked, Communicator& workers, RunContext& context)
     : config(std::move(asked)),
       device(choose_device(config, workers.split_by_host()->rank())),
-      between_devices(connect_devices(workers, *device.backend, config)),
+      between_devices(connect_devices(workers, *device.backend, config, context.rank_progress())),
       communicator(between_devices ? *between_devices : workers),
       world{communicator.size(), config.virtual_ranks} {
   note_device(context);

@@ -30,6 +30,7 @@ constexpr double kQuiet = 2;  // seconds without a report that are worth a word
 // Who stops because of another one without saying that it waits may be seen to stop first, by about a report.
 constexpr double kSameTime = 1;
 constexpr std::size_t kNamesShown = 8;
+constexpr const char* kEndless = "one collective, which does not end (convoy preflight tests the links between them)";
 
 double or_for_ever(double limit) { return limit > 0 ? limit : kForEver; }
 
@@ -70,17 +71,26 @@ std::string names(const Ranks& ranks) {
   return text;
 }
 
-// " (the others wait in collective 341)"
+// " (the others wait in collective 341)"; " (the devices of the others wait for it in a collective)"
 std::string waiting(const Ranks& active, const Ranks& blamed) {
   std::uint64_t collective = 0;
-  std::size_t count = 0;
+  std::size_t count = 0, devices = 0;
   for (const WatchedRank* rank : active) {
-    if (!rank->state.is_in_collective || std::find(blamed.begin(), blamed.end(), rank) != blamed.end()) continue;
+    if (std::find(blamed.begin(), blamed.end(), rank) != blamed.end()) continue;
+    if (rank->state.is_device_waiting()) ++devices;
+    if (!rank->state.is_in_collective) continue;
     collective = std::max(collective, rank->state.collective);
     ++count;
   }
+  const std::size_t rest = active.size() - blamed.size();
+  if (devices > 0) {
+    const std::string whose = devices == rest && rest > 1 ? "the devices of the others wait"
+                              : devices == 1              ? "the device of another one waits"
+                                                          : fmt::format("the devices of {} ranks wait", devices);
+    return fmt::format(" ({} for {} in a collective)", whose, blamed.size() == 1 ? "it" : "them");
+  }
   if (count == 0) return "";
-  const bool is_rest = count == active.size() - blamed.size() && count > 1;
+  const bool is_rest = count == rest && count > 1;
   const std::string who = is_rest      ? "the others wait"
                           : count == 1 ? "another one waits"
                                        : fmt::format("{} ranks wait", count);
@@ -93,10 +103,14 @@ Verdict stuck(const Ranks& active, const Ranks& blamed, const Limits& limits, do
   const bool all_quiet =
       std::all_of(blamed.begin(), blamed.end(), [&](const WatchedRank* rank) { return is_quiet(*rank, limits, now); });
   const std::string what = doing(first.state) + (all_quiet ? ", and its process is silent" : "");
-  if (blamed.size() == active.size() && blamed.size() > 1)
+  if (blamed.size() == active.size() && blamed.size() > 1) {
+    std::string where = "all are in " + what;
+    if (first.state.is_device_waiting())
+      where = fmt::format("the devices of all are in {}; {} is in {}", kEndless, names({&first}), what);
     return {.kind = Verdict::Kind::stuck,
             .rank = first.rank,
-            .message = fmt::format("no rank has moved for {:g} s: all are in {}", limit, what)};
+            .message = fmt::format("no rank has moved for {:g} s: {}", limit, where)};
+  }
   return {.kind = Verdict::Kind::stuck,
           .rank = first.rank,
           .message = fmt::format("{} {} not moved for {:g} s: {}{}", names(blamed), blamed.size() == 1 ? "has" : "have",
@@ -140,7 +154,7 @@ std::optional<Verdict> judge_workers(const Ranks& active, const Limits& limits, 
     }
   }
   const Ranks blamed = lowest(silent_or_all(candidates, limits, now), [](const WatchedRank& rank) {
-    return std::tuple(rank.state.collective, rank.state.step);
+    return std::tuple(rank.state.device_position, rank.state.collective, rank.state.step);
   });
   return stuck(active, blamed, limits, now);
 }
@@ -162,8 +176,11 @@ std::optional<Verdict> judge_waiters(std::span<const WatchedRank> ranks, const R
     if (!rank->state.is_waiting() || now - moved < limit) return std::nullopt;
   }
   if (active.empty()) return std::nullopt;
-  const Ranks blamed =
-      lowest(silent_or_all(active, limits, now), [](const WatchedRank& rank) { return rank.state.collective; });
+  // Where a device waits, the collective that its host has come to says nothing: work is handed out ahead.
+  const Ranks blamed = lowest(silent_or_all(active, limits, now), [](const WatchedRank& rank) {
+    const RankState& state = rank.state;
+    return std::tuple(state.device_position, state.is_device_waiting() ? 0 : state.collective);
+  });
   Verdict verdict = stuck(active, blamed, limits, now);
   if (has_unknown) verdict.message += "; not every rank could be watched";
   return verdict;

@@ -30,10 +30,10 @@ struct WatchedRank {
   double heard = 0;  // when its process last spoke
 };
 
-// A rank that waits in a collective is excused as long as its process speaks: the others keep it waiting. So those who
-// wait in no collective are judged, of several the ones with the lowest (collective, step). Where all wait and none
-// moves, those in the lowest collective. In both cases those whose processes are silent come first; while one is that
-// may still speak, nobody is blamed.
+// A rank that waits in a collective, itself or its device, is excused as long as its process speaks: the others keep it
+// waiting. So those who wait in no collective are judged, of several the ones with the lowest (device's position,
+// collective, step). Where all wait and none moves, those whose device, then whose host, is in the lowest collective.
+// In both cases those whose processes are silent come first; while one is that may still speak, nobody is blamed.
 std::optional<Verdict> judge(std::span<const WatchedRank> ranks, const Limits& limits, double now);
 
 // Of the ranks of one process: its connection closed without a goodbye; nothing was heard for longest_silence.

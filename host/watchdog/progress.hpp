@@ -1,9 +1,14 @@
 // What one rank is doing, as it says itself: written by its training thread, read by the watchdog's thread.
-// Relaxed atomics only, a few nanoseconds a call; a rank that nobody watches may write one as well.
+// Relaxed atomics, a few nanoseconds a call, but for `follow`; a rank that nobody watches may write one as well.
 #pragma once
 
 #include <atomic>
 #include <cstdint>
+#include <memory>
+#include <mutex>
+#include <utility>
+
+#include "convoy/device_mark.hpp"
 
 namespace convoy {
 
@@ -27,10 +32,12 @@ struct RankState {
   std::uint64_t collective = 0;  // the last one that it entered
   bool is_in_collective = false;
   std::uint64_t ticks = 0;
+  std::uint64_t device_position = 0;  // DeviceMark::position; 0 where there is none
 
   bool operator==(const RankState&) const = default;
   // It needs the others to go on.
-  bool is_waiting() const { return is_in_collective || phase == Phase::averaging; }
+  bool is_waiting() const { return is_in_collective || is_device_waiting() || phase == Phase::averaging; }
+  bool is_device_waiting() const { return device_position % 2 == 1; }
 };
 
 // On a cache line of its own, since every rank of a process writes one.
@@ -54,15 +61,23 @@ class alignas(64) RankProgress {
   }
   // Any other progress: bytes read, an operation planned, a batch evaluated. From any thread.
   void touch() noexcept { ticks_.fetch_add(1, std::memory_order_relaxed); }
+  // From now on what its device says of itself belongs to its state, after what one before has said.
+  void follow(std::shared_ptr<const DeviceMark> device) {
+    const std::lock_guard lock(mutex_);
+    if (device_) device_position_before_ += 2 * device_->arrivals;
+    device_ = std::move(device);
+  }
 
   RankState state() const noexcept {
     const std::uint64_t collective = collective_.load(std::memory_order_relaxed);
+    const std::lock_guard lock(mutex_);
     return {.phase = phase_.load(std::memory_order_relaxed),
             .epoch = epoch_.load(std::memory_order_relaxed),
             .step = step_.load(std::memory_order_relaxed),
             .collective = collective >> 1,
             .is_in_collective = (collective & 1) != 0,
-            .ticks = ticks_.load(std::memory_order_relaxed)};
+            .ticks = ticks_.load(std::memory_order_relaxed),
+            .device_position = device_position_before_ + (device_ ? device_->position() : 0)};
   }
 
  private:
@@ -70,6 +85,9 @@ class alignas(64) RankProgress {
   std::atomic<std::int64_t> epoch_{0}, step_{0};
   std::atomic<std::uint64_t> collective_{0};  // the number, and in the lowest bit whether it is inside
   std::atomic<std::uint64_t> ticks_{0};
+  mutable std::mutex mutex_;  // of what follows
+  std::shared_ptr<const DeviceMark> device_;
+  std::uint64_t device_position_before_ = 0;
 };
 
 }  // namespace convoy

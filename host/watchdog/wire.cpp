@@ -7,9 +7,9 @@ namespace convoy::watchdog {
 namespace {
 
 constexpr std::uint32_t kMagic = 0x44574f43;  // "COWD"
-constexpr std::uint16_t kVersion = 1;
+constexpr std::uint16_t kVersion = 2;
 constexpr std::size_t kLengthBytes = 4;
-constexpr std::size_t kStateBytes = 34;
+constexpr std::size_t kStateBytes = 42;
 
 void write(FieldWriter& out, const ProcessId& process) {
   out.number(process.space);
@@ -53,6 +53,7 @@ void write(FieldWriter& out, const RankState& state) {
   out.number(state.step);
   out.number(state.collective);
   out.number(state.ticks);
+  out.number(state.device_position);
 }
 
 void read(FieldReader& in, RankState& state) {
@@ -64,6 +65,7 @@ void read(FieldReader& in, RankState& state) {
   state.step = in.number<std::int64_t>();
   state.collective = in.number<std::uint64_t>();
   state.ticks = in.number<std::uint64_t>();
+  state.device_position = in.number<std::uint64_t>();
 }
 
 void write(FieldWriter& out, const Report& report) {

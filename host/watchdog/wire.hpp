@@ -49,7 +49,7 @@ struct Goodbye {};
 using Message = std::variant<Hello, Welcome, Report, Failure, Goodbye, Verdict>;
 
 inline constexpr std::size_t kLargestHello = 1024;     // bytes of a frame, before the token was seen
-inline constexpr std::size_t kLargestFrame = 1 << 20;  // afterwards; a report of 8,000 ranks has 280 KB
+inline constexpr std::size_t kLargestFrame = 1 << 20;  // afterwards; a report of 8,000 ranks has 340 KB
 inline constexpr std::size_t kLongestText = 4096;      // longer messages are cut
 
 std::vector<std::uint8_t> encode(const Message& message);

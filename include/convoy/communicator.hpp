@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "convoy/backend.hpp"
+#include "convoy/device_mark.hpp"
 
 namespace convoy {
 
@@ -87,6 +88,9 @@ class Communicator {
   virtual std::vector<std::string> gather(const std::string& text) = 0;
 
   virtual CommunicationCost cost() const = 0;
+
+  // Null where it is the host that waits in collectives. Splits share it.
+  virtual std::shared_ptr<const DeviceMark> device_mark() const { return nullptr; }
 
   // Ranks of one colour, ordered by rank.
   virtual std::unique_ptr<Communicator> split(int colour) = 0;

@@ -42,8 +42,8 @@ struct DeviceModule {
   std::vector<std::string> (*describe)();  // for `info --devices`: a line a device, then the libraries
 };
 
-// Raised whenever a type that crosses the border changes: backend.hpp and what it includes.
-constexpr int kDeviceModuleVersion = 6;
+// Raised whenever a type that crosses the border changes: backend.hpp, communicator.hpp and what they include.
+constexpr int kDeviceModuleVersion = 7;
 
 // The only symbol that a module exports.
 constexpr const char* kDeviceModuleSymbol = "convoy_device_module";
