@@ -38,8 +38,10 @@ class Epilogue final : public Operation {
   bool normalises_batch() const { return trains() && spec_.normalise; }
   bool wants_data_gradient() const { return spec_.input_gradient || (spec_.residual && spec_.residual_gradient); }
   bool wants_gradient() const {
-    return wants_data_gradient() || (spec_.normalise && (spec_.scale_gradient || spec_.shift_gradient));
+    return wants_data_gradient() || spec_.bias_gradient ||
+           (spec_.normalise && (spec_.scale_gradient || spec_.shift_gradient));
   }
+  bool sums_gradient() const { return spec_.bias_gradient || (normalises_batch() && wants_gradient()); }
   template <typename T>
   T* saved(const Operands& operands, std::size_t offset) const {
     return offset == kNone ? nullptr : reinterpret_cast<T*>(static_cast<std::byte*>(operands.saved) + offset);
@@ -97,6 +99,8 @@ Epilogue::Epilogue(const EpilogueSpec& spec, int batch, Mode mode, const Context
   if (normalises_batch()) {
     saved_.statistics = align_up(needs_.saved);
     needs_.saved = saved_.statistics + 5 * groups_ * spec.input.channels * sizeof(float);
+  }
+  if (normalises_batch() || sums_gradient()) {
     needs_.workspace = epilogue_workspace(args_);
     const std::size_t bytes = epilogue_counters(args_) * sizeof(unsigned);
     counters_ = allocate_memory(bytes);
@@ -190,13 +194,19 @@ EpilogueArgs Epilogue::backward_args(const Operands& operands) const {
   return args;
 }
 
-// The gradients of scale and shift are the sums, and are written by the kernel that makes these: backward_weights has
-// nothing left to do.
+// The gradients of scale, shift and bias are the sums, and are written by the kernel that makes these: backward_weights
+// has nothing left to do.
 void Epilogue::backward_begin(const Operands& operands) {
-  if (!normalises_batch() || !wants_gradient()) return;
+  if (!trains() || !sums_gradient()) return;
   EpilogueArgs args = backward_args(operands);
-  args.scale_gradient = spec_.scale_gradient ? operands.weights_gradient : nullptr;
-  args.shift_gradient = spec_.shift_gradient ? operands.bias_gradient : nullptr;
+  if (spec_.bias_gradient) {
+    args.row = operands.row;
+    args.workspace = operands.workspace;
+    args.shift_gradient = operands.bias_gradient;
+  } else {
+    args.scale_gradient = spec_.scale_gradient ? operands.weights_gradient : nullptr;
+    args.shift_gradient = spec_.shift_gradient ? operands.bias_gradient : nullptr;
+  }
   epilogue_backward_sums(args, stream_);
 }
 

@@ -273,6 +273,27 @@ TEST_P(Epilogue, writes_no_gradient_that_the_spec_does_not_ask_for) {
   }
 }
 
+TEST_P(Epilogue, a_smooth_activation_alone_gives_the_gradient_of_a_bias_before_it) {
+  std::vector<Shape> shapes(std::begin(kShapes), std::end(kShapes));
+  shapes.push_back({"many pixels", 13, {31, 31, 24}});
+  for (const Shape& shape : shapes) {
+    for (const Activation activation : {Activation::gelu, Activation::silu}) {
+      EpilogueSpec spec = spec_of(shape.input, 1, false, false, activation);
+      spec.input_gradient = false;
+      spec.bias_gradient = true;
+      SCOPED_TRACE(fmt::format("{}: {}", shape.what, text(spec)));
+      const Tensors given = tensors(spec, shape.batch);
+      expect_matches(spec, shape.batch, Mode::train, given);
+      EXPECT_EQ(run_operation(*backend, spec, shape.batch, Mode::train, given).bias_gradient,
+                run_operation(*backend, spec, shape.batch, Mode::train, given).bias_gradient);
+      Tensors padded = given;
+      padded.row.count = shape.batch - 1;
+      std::fill(padded.output_gradient.end() - shape.input.elements(), padded.output_gradient.end(), 0.0F);
+      expect_matches(spec, shape.batch, Mode::train, padded);
+    }
+  }
+}
+
 TEST_P(Epilogue, epsilon_and_momentum_are_those_of_the_spec) {
   EpilogueSpec spec = spec_of({4, 4, 16}, 1, true, false, Activation::none);
   spec.epsilon = 0.5F;
@@ -376,6 +397,9 @@ TEST_P(Epilogue, rejects_impossible_specs) {
   spec = good;
   spec.epsilon = -1;
   expect_rejected(*backend, spec, 2, {"epilogue", "-1"});
+  spec = good;
+  spec.bias_gradient = true;
+  expect_rejected(*backend, spec, 2, {"epilogue", "bias"});
   expect_rejected(*backend, good, 0, {"epilogue", "0"});
 }
 

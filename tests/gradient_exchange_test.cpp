@@ -89,8 +89,8 @@ TEST(GradientBuckets, do_not_wait_for_tensors_that_are_not_trained_now) {
     return network.operations[gradient_buckets(model.layout, network, 1).back().operation].name;
   };
   const Parameter& first = model.layout.parameters[model.layout.find("whiten.bias")];
-  EXPECT_EQ(last_of(""), "whiten");
-  EXPECT_NE(last_of(model.layout.groups[first.group]), "whiten");
+  EXPECT_EQ(last_of(""), "layers.0");
+  EXPECT_NE(last_of(model.layout.groups[first.group]), "layers.0");
 }
 
 // Looks at every bucket when it leaves, and again when all are complete.

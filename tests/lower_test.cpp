@@ -118,7 +118,6 @@ TEST(Lower, airbench_groups_become_convolution_and_epilogue_twice) {
   EXPECT_TRUE(first.shift_gradient);
   EXPECT_EQ(first.activation, Activation::gelu);
   EXPECT_FALSE(airbench.spec<ConvSpec>("whiten").weights_gradient);
-  EXPECT_TRUE(airbench.spec<ConvSpec>("whiten").bias_gradient);
   EXPECT_EQ(airbench.spec<EpilogueSpec>("layers.0").activation, Activation::gelu);
   EXPECT_EQ(airbench.spec<PoolSpec>("layers.4").kind, PoolSpec::Kind::max);
   EXPECT_EQ(airbench.result.logit_scale, 1.0F / 256);
@@ -134,16 +133,37 @@ TEST(Lower, freezing_the_whitening_bias_ends_the_backward_pass_at_the_next_convo
   const auto is_whitening_bias = [](const Parameter& p) { return p.name == "whiten.bias"; };
   const Lowered trained = lower_all(load_network("airbench94"));
   const Lowered frozen = lower_all(load_network("airbench94"), {.frozen = is_whitening_bias});
-  EXPECT_TRUE(trained.named("whiten").backward && trained.named("layers.0").backward);
-  EXPECT_TRUE(trained.spec<EpilogueSpec>("layers.0").input_gradient);
+  EXPECT_TRUE(trained.named("layers.0").backward);
   EXPECT_TRUE(trained.spec<ConvSpec>("layers.1.conv1").input_gradient);
   EXPECT_FALSE(frozen.named("whiten").backward || frozen.named("layers.0").backward);
   EXPECT_FALSE(frozen.spec<ConvSpec>("whiten").bias_gradient);
-  EXPECT_FALSE(frozen.spec<EpilogueSpec>("layers.0").input_gradient);
+  EXPECT_FALSE(frozen.spec<EpilogueSpec>("layers.0").bias_gradient);
   EXPECT_FALSE(frozen.spec<ConvSpec>("layers.1.conv1").input_gradient);
   EXPECT_TRUE(frozen.spec<ConvSpec>("layers.1.conv1").weights_gradient);
   EXPECT_TRUE(frozen.spec<EpilogueSpec>("layers.1.norm1").input_gradient);
   EXPECT_EQ(frozen.names(), trained.names());
+}
+
+TEST(Lower, the_gradient_of_a_bias_alone_is_taken_by_the_smooth_activation_behind_it) {
+  const Lowered airbench = lower_all(load_network("airbench94"));
+  const LoweredOperation& whiten = airbench.named("whiten");
+  const LoweredOperation& activation = airbench.named("layers.0");
+  EXPECT_FALSE(whiten.backward || airbench.spec<ConvSpec>("whiten").bias_gradient);
+  EXPECT_FALSE(airbench.result.tensors.at(static_cast<std::size_t>(whiten.output)).gradient);
+  EXPECT_TRUE(activation.backward && airbench.spec<EpilogueSpec>("layers.0").bias_gradient);
+  EXPECT_FALSE(airbench.spec<EpilogueSpec>("layers.0").input_gradient);
+  EXPECT_EQ(activation.bias, whiten.bias);
+
+  // A pool between them, another reader, filters that train: the bias is the convolution's own.
+  const std::string frozen = layer("c", "convolution", R"("filters": 4, "kernel": 3, "frozen": "weights")");
+  const std::string open = layer("c", "convolution", R"("filters": 4, "kernel": 3)");
+  const std::string gelu = "," + layer("g", "gelu"), pool = "," + layer("p", "max_pool", "\"kernel\": 2");
+  const std::string sum = "," + layer("sum", "add", R"("from": ["c", "g"])");
+  for (const std::string& layers : {frozen + pool + gelu, frozen + gelu + sum, open + gelu}) {
+    SCOPED_TRACE(layers);
+    const Lowered lowered = lower_layers(layers);
+    EXPECT_TRUE(lowered.named("c").backward && lowered.spec<ConvSpec>("c").bias_gradient);
+  }
 }
 
 TEST(Lower, resnet_blocks_add_inside_the_last_normalisation) {
@@ -239,9 +259,11 @@ TEST(Lower, tensors_and_operations_agree_for_every_zoo_network_on_100_classes_an
           EXPECT_LT(tensor.producer, static_cast<int>(i)) << operation.name << " reads what comes later";
           EXPECT_THAT(tensor.readers, ::testing::Contains(static_cast<int>(i)));
         }
+        const auto* epilogue = std::get_if<EpilogueSpec>(&operation.spec);
+        const int anothers = epilogue != nullptr && epilogue->bias_gradient ? operation.bias : -1;
         for (const int p : {operation.weights, operation.bias, operation.running_mean, operation.running_variance}) {
           const bool is_new = p < 0 || parameters.insert(p).second;
-          EXPECT_TRUE(is_new) << operation.name;
+          EXPECT_EQ(is_new, p < 0 || p != anothers) << operation.name;
         }
       }
       EXPECT_EQ(parameters.size(), all.layout.parameters.size()) << "every parameter belongs to one operation";

@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <cstdlib>
+#include <map>
 #include <memory>
 #include <numeric>
 
@@ -130,6 +131,29 @@ TEST_F(ProfiledTraining, on_cuda_leaves_a_table_of_the_graphs_kernels) {
   EXPECT_EQ(table["graphs"][0]["name"], "all of a step of 8");
   EXPECT_EQ(table["graphs"][0]["ranges"][0]["path"], "step/input");
   EXPECT_EQ(table["graphs"][0]["ranges"][0]["kernels"], 2);
+}
+
+TEST_F(ProfiledTraining, on_cuda_counts_67_kernels_in_a_step_of_airbench94) {
+  if (const std::string lacks = lacks_gpus(); !lacks.empty()) GTEST_SKIP() << lacks;
+  const TrainedRun run = ground_.train({{"device", "cuda"},
+                                        {"data", "synthetic:40"},
+                                        {"batch", "4"},
+                                        {"epochs", "1"},
+                                        {"steps", "3"},
+                                        {"views", "1"},
+                                        {"evaluation-batch", "4"},
+                                        {"profile-steps", "2:3"}},
+                                       "airbench94");
+  const auto table = nlohmann::json::parse(run.text_of("profile/graph-nodes.json"));
+  ASSERT_EQ(table["graphs"].size(), 1U);
+  std::map<std::string, int> kernels;
+  for (const auto& range : table["graphs"][0]["ranges"]) {
+    const std::string path = range["path"].get<std::string>() + "/", in_step = path.substr(path.find('/') + 1);
+    kernels[in_step.substr(0, in_step.find('/'))] += range["kernels"].get<int>();
+  }
+  const std::map<std::string, int> expected = {
+      {"input", 2}, {"forward", 22}, {"loss", 1}, {"backward", 29}, {"update", 13}};
+  EXPECT_EQ(kernels, expected) << "the README counts them, too";
 }
 
 TEST_F(ProfiledTraining, on_cuda_without_graphs_gives_the_same_weights_and_an_empty_table) {

@@ -42,7 +42,8 @@ struct EpilogueArgs {
   float *running_mean = nullptr, *running_variance = nullptr;              // [channels]; moved by forward_sums
   float *mean = nullptr, *factor = nullptr, *inverse_deviation = nullptr;  // [groups, channels], by forward_sums
   float *slope = nullptr, *offset = nullptr;                               // [groups, channels], by backward_sums
-  float *scale_gradient = nullptr, *shift_gradient = nullptr;              // [channels], by backward_sums
+  // [channels], by backward_sums; where `mean` is null shift_gradient is the sum of g alone.
+  float *scale_gradient = nullptr, *shift_gradient = nullptr;
 
   // Both passes back multiply output_gradient by the activation's derivative at `source`: the output for relu, else
   // the pre-activation; null: at the normalised input. The product is g.

@@ -44,12 +44,13 @@ __device__ void finish_sums(const EpilogueArgs& args, const Cover& cover, PartSu
       sum[1] += values.y;
     });
     if (!is_mine || parts == 0) continue;
+    shift_gradient += total[0];
+    if (args.mean == nullptr) continue;
     const std::int64_t at = std::int64_t{group} * args.shape.channels + channel;
     const double inverse = args.inverse_deviation[at], factor = args.factor[at];
     args.slope[at] = static_cast<float>(-factor * inverse * inverse * total[1] / count);
     args.offset[at] = static_cast<float>(-factor * total[0] / count);
     scale_gradient += inverse * total[1];
-    shift_gradient += total[0];
   }
   if (thread >= width || channel >= args.shape.channels) return;
   if (args.scale_gradient != nullptr) args.scale_gradient[channel] = static_cast<float>(scale_gradient);
@@ -73,8 +74,8 @@ __global__ void __launch_bounds__(kThreads, 2) backward_sums_kernel(const Epilog
   if (rows.first < rows.end) {
     factors.fill(cover, shape.channels, [&](int channel, float(&numbers)[3]) {
       const std::int64_t at = std::int64_t{place.group} * shape.channels + channel;
-      numbers[0] = args.mean[at];
-      numbers[1] = args.factor[at];
+      numbers[0] = args.mean == nullptr ? 0.0F : args.mean[at];
+      numbers[1] = args.mean == nullptr ? 1.0F : args.factor[at];
       numbers[2] = args.shift == nullptr ? 0.0F : args.shift[channel];
     });
     float values[2 * kCount] = {};

@@ -7,6 +7,7 @@
 #include <cstring>
 #include <vector>
 
+#include "cpu/bias_sums.hpp"
 #include "cpu/operations.hpp"
 #include "nn/check_spec.hpp"
 
@@ -47,7 +48,7 @@ class Epilogue final : public Operation {
   bool smooth() const { return spec_.activation == Activation::gelu || spec_.activation == Activation::silu; }
   bool normalises_batch() const { return trains() && spec_.normalise; }
   bool wants_gradient() const {
-    return spec_.input_gradient || (spec_.residual && spec_.residual_gradient) ||
+    return spec_.input_gradient || spec_.bias_gradient || (spec_.residual && spec_.residual_gradient) ||
            (spec_.normalise && (spec_.scale_gradient || spec_.shift_gradient));
   }
   std::size_t statistics_floats() const { return std::size_t(width_) * (std::size_t(groups_) * 5 + 3); }
@@ -68,10 +69,12 @@ class Epilogue final : public Operation {
   void batch_statistics(const Operands& operands, int samples, double* workspace, const Statistics& statistics) const;
   void gradient_factors(int samples, double* workspace, const Statistics& statistics) const;
   EpilogueArgs backward_args(const Operands& operands) const;
+  void backward_bias(const Operands& operands) const;
 
   EpilogueSpec spec_;
   int batch_;
   Mode mode_;
+  Context context_;
   const EpilogueKernels& kernels_;
   std::string_view kernels_isa_;
   int width_;  // channels with the layout's padding
@@ -87,7 +90,12 @@ class Epilogue final : public Operation {
 };
 
 Epilogue::Epilogue(const EpilogueSpec& spec, int batch, Mode mode, const Context& context)
-    : spec_(spec), batch_(batch), mode_(mode), kernels_(context.kernels->epilogue), kernels_isa_(context.kernels->isa) {
+    : spec_(spec),
+      batch_(batch),
+      mode_(mode),
+      context_(context),
+      kernels_(context.kernels->epilogue),
+      kernels_isa_(context.kernels->isa) {
   const Layout in = context.layout(spec.input), out = context.layout(spec.output);
   width_ = in.blocks * in.block;
   const std::size_t element = bytes_per_element(context.compute);
@@ -134,6 +142,7 @@ Epilogue::Epilogue(const EpilogueSpec& spec, int batch, Mode mode, const Context
       saved_.statistics = keep(statistics_floats() * sizeof(float));
       needs_.workspace = (sums_count() + std::size_t(kRows) * width_) * sizeof(double);
     }
+    if (spec.bias_gradient) needs_.workspace = bias_sums_workspace(batch, in);
   } else if (spec.normalise) {
     needs_.workspace = statistics_floats() * sizeof(float);
   }
@@ -362,7 +371,18 @@ void Epilogue::backward_begin(const Operands& operands) {
   gradient_factors(args.samples, args.sums, values);
 }
 
+// The input's gradient, which nobody else wants, takes the place of the output's.
+void Epilogue::backward_bias(const Operands& operands) const {
+  EpilogueArgs args = backward_args(operands);
+  args.source = args.input;
+  args.input_gradient = operands.output_gradient;
+  kernels_.backward_apply(args);
+  bias_sums(operands.output_gradient, batch_, context_.layout(spec_.input), operands.workspace, operands.bias_gradient,
+            context_);
+}
+
 void Epilogue::backward_weights(const Operands& operands) {
+  if (spec_.bias_gradient) return backward_bias(operands);
   if (!normalises_batch()) return;
   const Statistics values = statistics(saved<void>(operands, saved_.statistics));
   const int channels = spec_.input.channels;

@@ -77,6 +77,10 @@ void check(const EpilogueSpec& spec, int batch) {
                spec.input.height, spec.input.width, spec.pool);
   CONVOY_CHECK(spec.group_size >= 0, "epilogue: groups of {} samples, at least 1 expected, or 0 for the batch",
                spec.group_size);
+  const bool is_smooth = spec.activation == Activation::gelu || spec.activation == Activation::silu;
+  const bool is_alone = spec.pool == 1 && !spec.normalise && !spec.residual && !spec.input_gradient;
+  CONVOY_CHECK(!spec.bias_gradient || (is_smooth && is_alone),
+               "epilogue: the gradient of a bias comes of a smooth activation alone, instead of the input's gradient");
   CONVOY_CHECK(spec.epsilon >= 0, "epilogue: an epsilon of {}, at least 0 expected", spec.epsilon);
   CONVOY_CHECK(batch > 0, "epilogue: a batch of {} samples, at least 1 expected", batch);
 }

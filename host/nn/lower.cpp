@@ -281,7 +281,23 @@ class Lowering {
             }
           },
           operation.spec);
+      if (auto* epilogue = std::get_if<EpilogueSpec>(&operation.spec)) take_bias_gradient(operation, *epilogue);
     }
+  }
+
+  // Where a convolution wants no gradient but its bias's, a smooth activation behind it sums that itself, and the
+  // tensor between them needs no gradient.
+  void take_bias_gradient(LoweredOperation& operation, EpilogueSpec& epilogue) {
+    LoweredTensor& input = tensor(operation.input);
+    if (!epilogue.input_gradient || input.readers.size() > 1) return;
+    LoweredOperation& before = lowered_.operations[static_cast<std::size_t>(input.producer)];
+    auto* convolution = std::get_if<ConvSpec>(&before.spec);
+    if (convolution == nullptr || convolution->weights_gradient || convolution->input_gradient) return;
+    const bool is_smooth = epilogue.activation == Activation::gelu || epilogue.activation == Activation::silu;
+    if (!is_smooth || epilogue.pool > 1 || epilogue.normalise || epilogue.residual) return;
+    operation.bias = before.bias;
+    epilogue.bias_gradient = true;
+    epilogue.input_gradient = convolution->bias_gradient = before.backward = input.gradient = false;
   }
 
   const Network& network_;

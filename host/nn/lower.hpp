@@ -31,7 +31,8 @@ struct LoweredOperation {
   int input = 0, residual = -1, output = 0;                               // tensors; residual -1: none
   int weights = -1, bias = -1, running_mean = -1, running_variance = -1;  // ParamLayout::parameters; -1: none
   // weights and bias are a normalisation's scale and shift for EpilogueSpec; a fixed scale (shift) is a frozen
-  // parameter of ones (zeros), so a normalising EpilogueSpec always has all four.
+  // parameter of ones (zeros), so a normalising EpilogueSpec always has all four. One with bias_gradient has the bias
+  // of the convolution before, which then takes no part in the backward pass.
   bool backward = false;  // takes part in the backward pass: its output has a gradient
 };
 

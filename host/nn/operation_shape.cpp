@@ -18,10 +18,11 @@ OperationShape shape_of(const OperationSpec& spec) {
     }
     OperationShape operator()(const EpilogueSpec& s) const {
       OperationShape shape{s.input, s.output};
-      shape.weights = shape.bias = shape.statistics = s.normalise ? s.output.channels : 0;
+      shape.weights = shape.statistics = s.normalise ? s.output.channels : 0;
+      shape.bias = s.normalise || s.bias_gradient ? s.output.channels : 0;
       shape.residual = s.residual;
       shape.weights_gradient = s.normalise && s.scale_gradient;
-      shape.bias_gradient = s.normalise && s.shift_gradient;
+      shape.bias_gradient = s.normalise ? s.shift_gradient : s.bias_gradient;
       shape.input_gradient = s.input_gradient;
       shape.residual_gradient = s.residual && s.residual_gradient;
       return shape;

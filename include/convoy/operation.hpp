@@ -38,6 +38,9 @@ struct EpilogueSpec {
   bool residual = false;
   Activation activation = Activation::none;
   bool input_gradient = true, residual_gradient = true;
+  // Of a smooth activation alone: not the input's gradient but its sum over samples and pixels, which is the gradient
+  // of a bias in the operation before, is wanted, as bias_gradient.
+  bool bias_gradient = false;
 };
 
 // Any other pooling. Average divides by the pixels inside the image (PyTorch's count_include_pad=False).

@@ -186,6 +186,10 @@ Gradients backward(const EpilogueSpec& spec, int batch, const Arguments& argumen
 
   Gradients gradients;
   if (spec.residual) gradients.residual = gradient;
+  if (spec.bias_gradient) {
+    gradients.bias.resize(spec.output.channels, 0.0);
+    for_each_element(spec, batch, [&](std::size_t i, int, int channel) { gradients.bias[channel] += gradient[i]; });
+  }
   if (spec.normalise) {
     gradients.weights.resize(spec.output.channels, 0.0);
     gradients.bias.resize(spec.output.channels, 0.0);
