@@ -8,17 +8,23 @@
 #include <nlohmann/json.hpp>
 #include <string>
 
+#include "io/safetensors.hpp"
 #include "mpi/mpi_communicator.hpp"
 #include "support/backends.hpp"
 #include "support/run_files.hpp"
 #include "support/shell.hpp"
 #include "support/smooth_networks.hpp"
+#include "support/sparks.hpp"
 #include "support/temporary_folder.hpp"
+#include "train/checkpoint/checkpoint_files.hpp"
+#include "train/checkpoint/checkpoint_folder.hpp"
 
 namespace convoy {
 namespace {
 
+namespace fs = std::filesystem;
 using testing::ContainsRegex;
+using testing::ElementsAre;
 using testing::HasSubstr;
 
 constexpr double kRounding = 1e-5;  // see ranks_test
@@ -154,6 +160,30 @@ TEST_F(MpiOnCuda, buckets_of_16_bit_gradients_change_no_bit_on_cuda) {
     runs[i] = test::weights_of(folder_.path() / ("bucket" + std::to_string(i)));
   }
   EXPECT_EQ(runs[0], runs[1]);
+}
+
+// The last image of the seventh step lies with the last rank.
+TEST_F(MpiOnCuda, ranks_in_fp16_keep_one_loss_scale_where_they_average_gradients_else_each_its_own) {
+  std::string options = "train --device cuda --precision fp16 --checkpoint-every 12 ";
+  for (const auto& [option, value] :
+       test::write_sparks(folder_.path(), {test::sample_of_step(7, test::kSparkBatch - 1)}, {1, 0.1F, 1})) {
+    options += "--" + option + " '" + value + "' ";
+  }
+  for (const std::string policy : {"step --gradient-bucket 0.0001", "every:3"}) {
+    SCOPED_TRACE(policy);
+    const fs::path run = folder_.path() / policy.substr(0, 4);
+    const auto job = launch(kRanks, options + "--average " + policy + " --out " + run.filename().string());
+    ASSERT_EQ(job.code, 0) << job.output;
+    const auto scale_of = [&](int rank) {
+      const fs::path file = CheckpointFolder(run).checkpoint(test::kSparkSteps) / rank_file_name(rank);
+      return SafetensorsFile::open(file).floats("step.loss_scale");
+    };
+    const bool are_as_one = policy != "every:3";
+    EXPECT_THAT(scale_of(0), are_as_one ? ElementsAre(32768, 5, 1) : ElementsAre(65536, 12, 0));
+    EXPECT_THAT(scale_of(1), ElementsAre(32768, 5, 1));
+    EXPECT_EQ(test::summary_of(run)["loss_scale"], 32768);
+    EXPECT_EQ(test::summary_of(run)["skipped_updates"], 1);
+  }
 }
 
 // The same two GPUs, as processes and as threads of one.

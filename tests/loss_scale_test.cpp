@@ -60,6 +60,13 @@ TEST(LossScales, double_after_so_many_finite_steps_in_a_row_up_to_the_most) {
   EXPECT_EQ(loss_scale.scale, kMostLossScale);
 }
 
+TEST(LossScales, of_several_ranks_go_on_with_a_power_of_two_between_the_least_and_the_largest) {
+  EXPECT_EQ(scale_of_mean((65536 + 32768) / 2.0F), 32768);
+  EXPECT_EQ(scale_of_mean((7 * 65536 + 1024) / 8.0F), 32768);
+  EXPECT_EQ(scale_of_mean((2 * kMostLossScale + kLeastLossScale) / 3), kMostLossScale / 2);
+  for (float scale = kLeastLossScale; scale <= kMostLossScale; scale *= 2) EXPECT_EQ(scale_of_mean(scale), scale);
+}
+
 // Of batches of eight; fp16 reaches from 2^-24 to 2^16. The logits' gradients are at most an eighth of the scale.
 constexpr float kFits = 1024;
 constexpr float kOverflows = 0x1p24F;

@@ -331,7 +331,12 @@ void TrainStep::visit_state(StateVisitor& state) {
   backend_.download(&sums, &control->sums, sizeof sums);
   state.value("step.sums", sums);
   backend_.upload(&control->sums, &sums, sizeof sums);
-  if (LossScale* own = device_loss_scale()) state.device("step.loss_scale", &own->scale, kLossScaleState);
+  if (LossScale* own = device_loss_scale()) {
+    state.device("step.loss_scale", &own->scale, kLossScaleState);
+    LossScale held = *loss_scale();
+    held.scale = scale_of_mean(held.scale);  // which changes no rank's own
+    set_loss_scale(held);
+  }
 }
 
 std::vector<RecordedStep> TrainStep::recorded() const {

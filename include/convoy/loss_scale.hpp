@@ -2,6 +2,7 @@
 // the gradient of the loss by it, and has no update where gradients are not finite. PyTorch's and Apex's constants.
 #pragma once
 
+#include <cmath>
 #include <cstddef>
 
 #include "convoy/philox.hpp"
@@ -16,7 +17,7 @@ constexpr int kLossScaleGrowth = 2000;  // finite steps in a row, after which it
 
 struct LossScale {
   // A rank's state. Counts are fp32, exact up to 2^24: a checkpoint keeps them, and other numbers of ranks take their
-  // mean, as of the moments.
+  // mean, as of the moments; of the scales see scale_of_mean.
   float scale = kFirstLossScale;
   float finite_steps = 0;  // in a row, since it doubled
   float skipped = 0;       // steps without an update, so far
@@ -44,5 +45,9 @@ CONVOY_HOST_DEVICE constexpr void judge(LossScale& loss_scale, bool are_gradient
   loss_scale.finite_steps = 0;
   loss_scale.scale = 2 * loss_scale.scale < kMostLossScale ? 2 * loss_scale.scale : kMostLossScale;
 }
+
+// What a run goes on with from the mean of several ranks' scales: a power of two again, the next below, since above the
+// mean some rank's gradients have overflowed; where there is room it grows by itself.
+inline float scale_of_mean(float mean) { return std::ldexp(1.0F, std::ilogb(mean)); }
 
 }  // namespace convoy
