@@ -127,8 +127,10 @@ class CudaBackend final : public Backend {
     cuda::add_scaled(a, factor, b, count, stream_.get());
   }
   void scale(float* a, float factor, std::size_t count) override {
-    DeviceMark* left = collectives_ && count > 0 ? collectives_->leave() : nullptr;
-    cuda::scale(a, factor, count, left, stream_.get());
+    cuda::scale(a, factor, count, count > 0 ? left() : nullptr, stream_.get());
+  }
+  void mean_of_sums(const MeanArgs& args) override {
+    cuda::mean_of_sums(args, context_.compute, left(), scratch(), stream_.get());
   }
   double sum_of_squares(const float* values, std::size_t count) override {
     cuda::sum_of_squares(values, count, scratch(), stream_.get());
@@ -155,6 +157,8 @@ class CudaBackend final : public Backend {
     return value;
   }
 
+  // For the next kernel that makes means, or null: what it takes back of a mark.
+  DeviceMark* left() { return collectives_ ? collectives_->leave() : nullptr; }
   ReductionScratch* scratch() const { return static_cast<ReductionScratch*>(reductions_.data()); }
 
   Context context_;

@@ -1,5 +1,5 @@
-// Arithmetic over whole arenas: norms, clipping, the finite check, checksums, sums of gradients and logits, on every
-// backend, and on the CPU with every instruction set and number of threads.
+// Arithmetic over whole arenas: norms, means, clipping, the finite check, checksums, sums of gradients and logits, on
+// every backend, and on the CPU with every instruction set and number of threads.
 // needs: oneDNN
 #include "cpu/arena.hpp"
 
@@ -176,6 +176,54 @@ TEST_P(Arenas, arenas_are_scaled_and_added_with_the_roundings_of_fp32) {
   }
 }
 
+TEST_P(Arenas, one_pass_makes_the_means_of_sums_that_three_would_to_the_bit) {
+  constexpr float kFactor = 1.0F / 3;
+  for (const std::size_t count : kCounts) {
+    const std::size_t narrow_bytes = backend->narrow_bytes(count);
+    for (const std::size_t squared : {std::size_t{0}, count / 2, count}) {
+      for (const std::size_t shift : {0, 1}) {  // from 16-byte boundaries and from others
+        const std::vector<float> sums = random_values(count + shift, 3);
+        const GuardedBuffer expected = on_device(*backend, sums, "sums"), found = on_device(*backend, sums, "sums");
+        const GuardedBuffer expected_narrow(*backend, narrow_bytes, "narrow means"),
+            found_narrow(*backend, narrow_bytes, "narrow means"), square(*backend, sizeof(double), "square");
+        void* narrow = narrow_bytes > 0 ? found_narrow.data() : nullptr;
+
+        backend->scale(expected.as<float>() + shift, kFactor, count);
+        const std::vector<float> means = from_device<float>(*backend, expected);
+        const GuardedBuffer aligned =
+            on_device(*backend, std::vector<float>(means.begin() + static_cast<std::ptrdiff_t>(shift), means.end()),
+                      "means");  // as narrow wants them
+        if (narrow != nullptr) backend->narrow(aligned.as<float>(), count, expected_narrow.data());
+
+        backend->mean_of_sums({.values = found.as<float>() + shift,
+                               .count = count,
+                               .factor = kFactor,
+                               .narrow_values = narrow,
+                               .squared = squared,
+                               .square = square.as<double>()});
+        SCOPED_TRACE(testing::Message() << count << " sums, " << squared << " squares, shifted by " << shift);
+        ASSERT_EQ(from_device<float>(*backend, found), means);
+        ASSERT_EQ(from_device<std::uint16_t>(*backend, found_narrow),
+                  from_device<std::uint16_t>(*backend, expected_narrow));
+        ASSERT_EQ(from_device<double>(*backend, square)[0],
+                  backend->sum_of_squares(expected.as<float>() + shift, squared));
+        for (const GuardedBuffer* buffer : {&found, &found_narrow, &square}) buffer->expect_guards_intact();
+      }
+    }
+  }
+}
+
+TEST_P(Arenas, means_of_sums_without_copies_and_squares_are_the_same) {
+  for (const std::size_t count : kCounts) {
+    const std::vector<float> sums = random_values(count, 3);
+    const GuardedBuffer found = on_device(*backend, sums, "sums");
+    backend->mean_of_sums({.values = found.as<float>(), .count = count, .factor = 0.125F});
+    const std::vector<float> means = from_device<float>(*backend, found);
+    for (std::size_t i = 0; i < count; ++i) ASSERT_EQ(means[i], 0.125F * sums[i]) << i << " of " << count;
+    found.expect_guards_intact();
+  }
+}
+
 TEST_P(Arenas, logits_of_views_accumulate_with_their_weights) {
   const std::vector<float> one = random_values(40003), two = random_values(40003, 3);
   const GuardedBuffer device_one = on_device(*backend, one, "one"), device_two = on_device(*backend, two, "two");
@@ -193,6 +241,21 @@ TEST(ArenasOfTheCpu, the_sum_of_squares_is_equal_to_the_bit_on_every_isa_and_thr
       cpu::sum_of_squares(values.data(), values.size(), cpu_context(cpu::runnable_kernels().front(), 1));
   for (const auto& [name, context] : cpu_contexts()) {
     EXPECT_EQ(cpu::sum_of_squares(values.data(), values.size(), context), first) << name;
+  }
+}
+
+TEST(ArenasOfTheCpu, every_isa_and_thread_count_makes_means_and_their_square_alike) {
+  const std::vector<float> sums = random_values(100003, 3);
+  std::vector<float> expected = sums;
+  for (float& value : expected) value *= 0.3F;
+  const double square = cpu::sum_of_squares(expected.data(), 90001, cpu_context(cpu::runnable_kernels().front(), 1));
+  for (const auto& [name, context] : cpu_contexts()) {
+    std::vector<float> means = sums;
+    double found = 0;
+    cpu::mean_of_sums(
+        {.values = means.data(), .count = means.size(), .factor = 0.3F, .squared = 90001, .square = &found}, context);
+    EXPECT_EQ(means, expected) << name;
+    EXPECT_EQ(found, square) << name;
   }
 }
 

@@ -80,12 +80,32 @@ TEST_P(RecordedSteps, keep_narrow_weights_fresh_through_updates_and_averages) {
     step_->run(variant_);
     expect_narrow_weights_are_fresh();
   }
-  backend->scale(weights_->data(), 0.9F, model_.layout.communicated_elements);  // as an average writes them
-  weights_->touch();
+  weights_->become_mean(weights_->communicated(), 3);
+  expect_narrow_weights_are_fresh();
+  weights_->touch();  // as others do who write weights: the next step finds the narrow ones stale
+  weights_->become_mean(weights_->communicated(), 3);
   step_->run_gradients(variant_);
   expect_narrow_weights_are_fresh();
   step_->run_update(variant_);
   expect_narrow_weights_are_fresh();
+}
+
+TEST_P(RecordedSteps, find_narrow_weights_and_norm_made_by_the_kernel_that_divides_an_average) {
+  const Arena square = backend->allocate(sizeof(double), "square");
+  step_->run(variant_);
+  const auto average = backend->record(StepKind::full, [&] {
+    const Range range(*backend, "average");
+    weights_->become_mean(weights_->communicated(), 3, static_cast<double*>(square.data()));
+    weights_->refresh_narrow();
+  });
+  for (int i = 0; i < 2; ++i) average->replay();
+  const std::vector<RecordedRange> ranges = average->ranges();
+  ASSERT_EQ(ranges.size(), 1U);
+  EXPECT_EQ(ranges.front().kernels, 1);
+  expect_narrow_weights_are_fresh();
+  double found = 0;
+  backend->download(&found, square.data(), sizeof found);
+  EXPECT_EQ(found, backend->sum_of_squares(weights_->data(), model_.layout.trainable_elements));
 }
 
 TEST_P(RecordedSteps, tell_which_kernels_belong_to_which_layer) {

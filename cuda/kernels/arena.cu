@@ -102,13 +102,58 @@ __global__ void __launch_bounds__(kThreads) reduce_kernel(const std::uint32_t* w
   grid_reduce(value, Reduction::kNone, Reduction{}, scratch, finish);
 }
 
+// The blocks of a reduction over so many words: they fix its order.
+int reduction_blocks(std::size_t count) {
+  return std::min(blocks_for(static_cast<std::int64_t>(count / kWords)), kReductionBlocks);
+}
+
 template <typename Reduction, typename Finish>
 void reduce(const void* words, std::size_t count, ReductionScratch* scratch, const Finish& finish,
             cudaStream_t stream) {
-  const int blocks = std::min(blocks_for(static_cast<std::int64_t>(count / kWords)), kReductionBlocks);
-  reduce_kernel<Reduction><<<blocks, kThreads, 0, stream>>>(static_cast<const std::uint32_t*>(words), count,
-                                                            is_aligned(words), scratch, finish);
+  reduce_kernel<Reduction><<<reduction_blocks(count), kThreads, 0, stream>>>(static_cast<const std::uint32_t*>(words),
+                                                                             count, is_aligned(words), scratch, finish);
   CHECK_CUDA(cudaGetLastError());
+}
+
+template <typename T>
+struct alignas(kWords * sizeof(T)) NarrowPack {
+  T values[kWords];
+};
+
+// Squares are summed in the order of reduce_kernel.
+template <typename T>
+__global__ void __launch_bounds__(kThreads, 2)
+    mean_of_sums_kernel(float* values, std::size_t count, float factor, T* narrow, std::size_t squared, double* result,
+                        bool is_aligned, DeviceMark* left, ReductionScratch* scratch) {
+  const std::size_t stride = std::size_t{gridDim.x} * kThreads;
+  if (left != nullptr && blockIdx.x == 0 && threadIdx.x == 0) left->is_waiting = 0;
+  double square = 0;
+  const auto add_square = [&square, squared](double mean, std::size_t i) {
+    if (i < squared) square += mean * mean;
+  };
+  for (std::size_t pack = std::size_t{blockIdx.x} * kThreads + threadIdx.x; pack * kWords < count; pack += stride) {
+    const std::size_t first = pack * kWords;
+    if (is_aligned && first + kWords <= count) {
+      auto means = reinterpret_cast<const Pack<float>*>(values)[pack];
+      NarrowPack<T> narrow_means;
+#pragma unroll
+      for (int i = 0; i < kWords; ++i) {
+        means.values[i] *= factor;
+        narrow_means.values[i] = from_float<T>(means.values[i]);
+        add_square(means.values[i], first + i);
+      }
+      reinterpret_cast<Pack<float>*>(values)[pack] = means;
+      if (narrow != nullptr) reinterpret_cast<NarrowPack<T>*>(narrow)[pack] = narrow_means;
+    } else {
+      for (std::size_t i = first; i < first + kWords && i < count; ++i) {
+        values[i] *= factor;
+        if (narrow != nullptr) narrow[i] = from_float<T>(values[i]);
+        add_square(values[i], i);
+      }
+    }
+  }
+  if (result == nullptr) return;
+  grid_reduce(square, 0.0, SumOfSquares{}, scratch, [result](double sum) { *result = sum; });
 }
 
 }  // namespace
@@ -132,6 +177,19 @@ void add_scaled(float* a, float factor, const float* b, std::size_t count, cudaS
 
 void scale(float* a, float factor, std::size_t count, DeviceMark* left, cudaStream_t stream) {
   combine(a, a, count, Scaled{factor}, stream, left);
+}
+
+void mean_of_sums(const MeanArgs& args, DType compute, DeviceMark* left, ReductionScratch* scratch,
+                  cudaStream_t stream) {
+  const int blocks = args.square != nullptr ? reduction_blocks(args.squared)
+                                            : blocks_for(static_cast<std::int64_t>(args.count / kWords));
+  const bool all_aligned = is_aligned(args.values) && is_aligned(args.narrow_values);
+  dispatch(compute, [&]<typename T>() {
+    mean_of_sums_kernel<T><<<blocks, kThreads, 0, stream>>>(args.values, args.count, args.factor,
+                                                            static_cast<T*>(args.narrow_values), args.squared,
+                                                            args.square, all_aligned, left, scratch);
+  });
+  CHECK_CUDA(cudaGetLastError());
 }
 
 void sum_of_squares(const float* values, std::size_t count, ReductionScratch* scratch, cudaStream_t stream) {

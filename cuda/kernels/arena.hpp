@@ -6,6 +6,7 @@
 
 #include <cstddef>
 
+#include "convoy/backend.hpp"
 #include "convoy/device_mark.hpp"
 #include "convoy/loss_scale.hpp"
 #include "convoy/types.hpp"
@@ -18,6 +19,8 @@ void add_gradient(std::size_t count, DType type, void* a, const void* b, cudaStr
 void add_scaled(float* a, float factor, const float* b, std::size_t count, cudaStream_t);
 // `left`, where it is not null, waits no longer.
 void scale(float* a, float factor, std::size_t count, DeviceMark* left, cudaStream_t);
+// `compute`: of the narrow values.
+void mean_of_sums(const MeanArgs&, DType compute, DeviceMark* left, ReductionScratch*, cudaStream_t);
 
 void clip_factor(const float* gradients, std::size_t count, float limit, float* factor, float* norm, LossScale*,
                  ReductionScratch*, cudaStream_t);

@@ -9,6 +9,20 @@
 #include "cpu/parts.hpp"
 
 namespace convoy::cpu {
+namespace {
+
+// sum_of(begin, end): of a part.
+template <typename Function>
+double sum_over_parts(std::size_t count, const Context& context, const Function& sum_of) {
+  double sums[kParts];
+  for_parts(static_cast<std::int64_t>(count), context.threads,
+            [&](int part, std::int64_t begin, std::int64_t end) { sums[part] = sum_of(begin, end); });
+  double sum = 0;
+  for (double part : sums) sum += part;
+  return sum;
+}
+
+}  // namespace
 
 void accumulate_logits(const float* logits, float weight, bool first, std::size_t count, float* sum,
                        const Context& context) {
@@ -48,14 +62,21 @@ void scale(float* a, float factor, std::size_t count, const Context& context) {
   });
 }
 
+void mean_of_sums(const MeanArgs& args, const Context& context) {
+  std::size_t done = 0;
+  if (args.square != nullptr) {
+    done = args.squared;
+    *args.square = sum_over_parts(done, context, [&](std::int64_t begin, std::int64_t end) {
+      return context.kernels->arena.scale_and_square(args.values + begin, args.factor, end - begin);
+    });
+  }
+  scale(args.values + done, args.factor, args.count - done, context);
+}
+
 double sum_of_squares(const float* values, std::size_t count, const Context& context) {
-  double sums[kParts];
-  for_parts(static_cast<std::int64_t>(count), context.threads, [&](int part, std::int64_t begin, std::int64_t end) {
-    sums[part] = context.kernels->arena.sum_of_squares(values + begin, end - begin);
+  return sum_over_parts(count, context, [&](std::int64_t begin, std::int64_t end) {
+    return context.kernels->arena.sum_of_squares(values + begin, end - begin);
   });
-  double sum = 0;
-  for (double part : sums) sum += part;
-  return sum;
 }
 
 void clip_factor(const float* gradients, std::size_t count, float limit, float* factor, float* norm,

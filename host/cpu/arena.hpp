@@ -5,6 +5,7 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "convoy/backend.hpp"
 #include "convoy/types.hpp"
 #include "cpu/context.hpp"
 
@@ -17,6 +18,7 @@ std::uint64_t checksum(const void* data, std::size_t bytes, const Context&);
 std::int64_t first_not_finite(const float* values, std::size_t count, const Context&);
 void add_scaled(float* a, float factor, const float* b, std::size_t count, const Context&);
 void scale(float* a, float factor, std::size_t count, const Context&);
+void mean_of_sums(const MeanArgs&, const Context&);  // without narrow values: there are none on the CPU
 double sum_of_squares(const float* values, std::size_t count, const Context&);
 
 }  // namespace convoy::cpu

@@ -147,6 +147,7 @@ class CpuBackend final : public Backend {
     cpu::add_scaled(a, factor, b, count, context_);
   }
   void scale(float* a, float factor, std::size_t count) override { cpu::scale(a, factor, count, context_); }
+  void mean_of_sums(const MeanArgs& args) override { cpu::mean_of_sums(args, context_); }
   double sum_of_squares(const float* values, std::size_t count) override {
     return cpu::sum_of_squares(values, count, context_);
   }

@@ -79,10 +79,9 @@ AverageTimes measure_average(Backend& backend, Communicator& communicator, const
   const auto check = [&] {
     backend.sum_of_squares(weights.data(), step.model().layout.trainable_elements);
     communicator.sum(std::span<double>(squares));
-    backend.sum_of_squares(weights.data(), step.model().layout.trainable_elements);
   };
   const auto refresh = [&] {
-    weights.touch();
+    weights.touch_by_update();
     step.refresh_copies();
   };
   const std::vector<double> beside = time_in_turn(backend, communicator, rounds, progress,
@@ -103,12 +102,17 @@ AverageTimes measure_average(Backend& backend, Communicator& communicator, const
   const std::size_t whole = range.count * sizeof(float);
   std::erase_if(sizes, [&](std::size_t bytes) { return bytes >= whole; });
   sizes.push_back(whole);
+  const Arena square = backend.allocate(sizeof(double), "square of the mean");
   for (const std::size_t bytes : sizes) {
     const FloatRange part{range.data, bytes / sizeof(float)};
+    const auto average = [&] {
+      if (bytes < whole) return mean_over_group(backend, group, part);
+      communicator.average_and_join(range);
+      weights.become_mean(range, group.size, static_cast<double*>(square.data()));
+    };
     const std::vector<double> found =
         time_in_turn(backend, communicator, rounds, progress,
-                     {repeated([&] { mean_of_sums(backend, group, part.data, part.count); }),
-                      [&](int in_row) { communicator.bare_all_reduce(part, in_row); }});
+                     {repeated(average), [&](int in_row) { communicator.bare_all_reduce(part, in_row); }});
     times.sizes.push_back({.bytes = bytes, .average = found[0], .bare = found[1]});
   }
   return times;

@@ -25,8 +25,8 @@ struct AverageTimes {
   std::vector<Size> sizes;  // rising, from one number to all that an average of the weights takes in
   int images = 0;           // of this worker's step
   double step = 0;
-  double check = 0;    // the norms that are taken and agreed on before an average, and the mean's after it
-  double refresh = 0;  // of the compute copies, by the next step
+  double check = 0;    // the norms that are taken and agreed on before an average
+  double refresh = 0;  // of the compute copies that the division has not made, by the next step
 
   const Size& smallest() const { return sizes.front(); }
   const Size& whole() const { return sizes.back(); }

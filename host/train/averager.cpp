@@ -25,10 +25,10 @@ CommunicationCost negative(const CommunicationCost& cost) {
           .exposed_seconds = -cost.exposed_seconds};
 }
 
-float* weights_of(LocalRank& rank) { return rank.weights.data(); }
-float* weights_with_moments_of(LocalRank& rank) { return rank.weights.with_moments().data; }
-float* moments_of(LocalRank& rank) { return rank.weights.moments_alone().data; }
-float* gradients_of(LocalRank& rank) { return rank.step.gradients(); }
+FloatRange weights_of(LocalRank& rank) { return rank.weights.communicated(); }
+FloatRange weights_with_moments_of(LocalRank& rank) { return rank.weights.with_moments(); }
+FloatRange moments_of(LocalRank& rank) { return rank.weights.moments_alone(); }
+FloatRange gradients_of(LocalRank& rank) { return {rank.step.gradients(), rank.weights.layout().trainable_elements}; }
 
 constexpr double kMegabyte = 1e6;
 
@@ -82,6 +82,7 @@ Averager::Averager(Backend& backend, Communicator& communicator, const RunConfig
       outer_(backend, config.averaging, ranks.front()->weights.data(), layout_.trainable_elements),
       first_rank_(communicator.rank() * static_cast<int>(ranks.size())),
       squares_(world_.size),
+      square_of_mean_(backend.allocate(sizeof(double), "square of the mean")),
       averaged_(backend, layout_, "averaged weights") {
   add(cost_before_, negative(communicator.cost()));
   check(config, policy_);
@@ -158,7 +159,7 @@ void Averager::take_steps(const StepVariant& variant) {
     return;
   }
   for (std::size_t r = ranks_.size(); r-- > 0;) ranks_[r]->step.run_gradients(variant);
-  share_first(backend_, world_, gradients_of, layout_.trainable_elements);
+  share_first(backend_, world_, gradients_of);
   for (const auto& rank : ranks_) rank->step.run_update(variant);
 }
 
@@ -171,19 +172,31 @@ void Averager::average_world(std::int64_t step) {
     start_late_average();
     return;
   }
-  const Weights& weights = ranks_.front()->weights;
-  const bool takes_moments = config_.averaging.moments == MomentsRule::average;
-  const auto range_of = takes_moments ? weights_with_moments_of : weights_of;
-  const std::size_t count = takes_moments ? weights.with_moments().count : weights.communicated().count;
-  float* first = weights.data();
-  mean_into_first(backend_, world_, range_of, count);
-  // The mean of ||w_r - mean||^2 is the mean of ||w_r||^2 less ||mean||^2.
-  const double square_of_mean = backend_.sum_of_squares(first, layout_.trainable_elements);
-  distance_ = std::sqrt(std::max(0.0, mean_square - square_of_mean) / square_of_mean);
-  outer_.step(first, ranks_.front()->plan.learning_rate(step));
-  share_first(backend_, world_, range_of, count);
+  Weights& first = ranks_.front()->weights;
+  const RangeOf range_of = config_.averaging.moments == MomentsRule::average ? weights_with_moments_of : weights_of;
+  sum_into_first(backend_, world_, range_of);
+  if (config_.averaging.outer != OuterKind::average) first.touch();  // which goes on from the mean: no narrow one yet
+  first.become_mean(range_of(*ranks_.front()), world_.size, static_cast<double*>(square_of_mean_.data()));
+  mean_square_ = mean_square;
+  outer_.step(first.data(), ranks_.front()->plan.learning_rate(step));
+  share_weights(world_, range_of);
   reset_moments();
-  touch_all();
+}
+
+// The first rank's, which are the mean or made of it.
+void Averager::share_weights(const RankGroup& group, const RangeOf& range) {
+  share_first(backend_, group, range);
+  for (std::size_t r = 1; r < group.ranks.size(); ++r) group.ranks[r]->weights.touch();
+}
+
+std::optional<double> Averager::distance() {
+  if (!mean_square_) return distance_;
+  double square_of_mean = 0;
+  backend_.download(&square_of_mean, square_of_mean_.data(), sizeof square_of_mean);
+  // The mean of ||w_r - mean||^2 is the mean of ||w_r||^2 less ||mean||^2.
+  distance_ = std::sqrt(std::max(0.0, *mean_square_ - square_of_mean) / square_of_mean);
+  mean_square_.reset();
+  return distance_;
 }
 
 // Over all ranks, of the trainable weights. One rank's NaN must not become everyone's.
@@ -207,9 +220,11 @@ double Averager::mean_square_of_weights() {
 void Averager::average_nodes() {
   const Range range(backend_, "average inside nodes");
   for (const RankGroup& node : nodes_) {
-    if (node.size > 1) average(backend_, node, weights_of, layout_.communicated_elements);
+    if (node.size == 1) continue;
+    sum_into_first(backend_, node, weights_of);
+    node.ranks.front()->weights.become_mean(weights_of(*node.ranks.front()), node.size);
+    share_weights(node, weights_of);
   }
-  touch_all();
 }
 
 // Momentum starts anew. Second moments stay: Adam's correction of them has no beginning to go back to.
@@ -249,12 +264,16 @@ void Averager::finish_late_average() {
     backend_.scale(change, -1, count);
     backend_.add_scaled(change, 1, late_->mean.floats(), count);
     backend_.add_scaled(ranks_[r]->weights.data(), 1, change, count);
+    ranks_[r]->weights.touch();
   }
   // Moments have gone on meanwhile, and a correction as of the weights could make second ones negative.
-  const std::size_t moments = ranks_.front()->weights.moments_alone().count;
-  if (config_.averaging.moments == MomentsRule::average) average(backend_, world_, moments_of, moments);
+  if (config_.averaging.moments == MomentsRule::average) {
+    sum_into_first(backend_, world_, moments_of);
+    const FloatRange sum = moments_of(*ranks_.front());
+    backend_.scale(sum.data, 1.0F / static_cast<float>(world_.size), sum.count);
+    share_first(backend_, world_, moments_of);
+  }
   reset_moments();
-  touch_all();
 }
 
 // A decay that grows with the steps, so that the first weights do not linger.
@@ -267,10 +286,6 @@ void Averager::update_moving_averages(std::int64_t step) {
   }
 }
 
-void Averager::touch_all() {
-  for (const auto& rank : ranks_) rank->weights.touch();
-}
-
 Weights& Averager::averaged() {
   if (late_ && late_->is_under_way) late_->join(*world_.workers);  // collectives are joined in their order
   const std::size_t count = layout_.communicated_elements;
@@ -280,7 +295,7 @@ Weights& Averager::averaged() {
   averaged_.copy_from(ranks_.front()->weights);  // frozen tensors too
   if (!moving_averages_.empty()) backend_.copy(averaged_.data(), source(0), count * sizeof(float));
   for (std::size_t r = 1; r < ranks_.size(); ++r) backend_.add_scaled(averaged_.data(), 1, source(r), count);
-  if (world_.size > 1) mean_of_sums(backend_, world_, averaged_.data(), count);
+  if (world_.size > 1) mean_over_group(backend_, world_, {averaged_.data(), count});
   averaged_.touch();
   return averaged_;
 }
@@ -306,6 +321,7 @@ void Averager::visit_state(TrainingState& state) {
   }
   state.shared->value("average.since", since_average_);
   state.shared->value("average.since_node", since_node_average_);
+  distance();  // of now, before it is read or replaced
   state.shared->value("average.distance", distance_);
   outer_.visit_state(*state.shared);
   if (state.has_other_ranks) outer_.start_from(ranks_.front()->weights.data());

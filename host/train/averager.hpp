@@ -39,7 +39,8 @@ class Averager {
   Weights& averaged();
 
   // ||w_r - mean|| / ||mean||, root mean square over the ranks, before the last average of weights over the world.
-  std::optional<double> distance() const { return distance_; }
+  // Waits for that average.
+  std::optional<double> distance();
 
   CommunicationCost cost() const;  // of this run, in earlier processes too
 
@@ -53,12 +54,12 @@ class Averager {
   void take_steps(const StepVariant& variant);
   void average_world(std::int64_t step);
   void average_nodes();
+  void share_weights(const RankGroup& group, const RangeOf& range);
   void reset_moments();
   double mean_square_of_weights();
   void start_late_average();
   void finish_late_average();
   void update_moving_averages(std::int64_t step);
-  void touch_all();
   void visit_late_average(TrainingState& state);
   void visit_cost(StateVisitor& state);
   PolicyStep policy_step(std::int64_t step, std::int64_t since_average) const;
@@ -78,7 +79,9 @@ class Averager {
   std::unique_ptr<Late> late_;
   std::vector<Arena> moving_averages_;  // of every local rank; empty without --ema
   std::optional<double> distance_;
-  std::vector<double> squares_;  // ||w_r||^2 of every rank of the world
+  std::vector<double> squares_;        // ||w_r||^2 of every rank of the world
+  std::optional<double> mean_square_;  // of these, before the last average, where distance_ is not yet that one's
+  Arena square_of_mean_;               // a double: ||mean||^2 of the last average
   Weights averaged_;
   CommunicationCost cost_before_;        // of earlier processes, less what the communicator did for earlier runs
   std::vector<Attachment> attachments_;  // the last member: they end before what they hold on to

@@ -7,27 +7,24 @@
 
 namespace convoy {
 
-void mean_of_sums(Backend& backend, const RankGroup& group, float* sum, std::size_t count) {
-  group.workers->average_and_join({sum, count});
-  backend.scale(sum, 1.0F / static_cast<float>(group.size), count);
+void mean_over_group(Backend& backend, const RankGroup& group, FloatRange sum) {
+  group.workers->average_and_join(sum);
+  backend.scale(sum.data, 1.0F / static_cast<float>(group.size), sum.count);
 }
 
-void mean_into_first(Backend& backend, const RankGroup& group, const RangeOf& range, std::size_t count) {
-  float* sum = range(*group.ranks.front());
-  for (std::size_t r = 1; r < group.ranks.size(); ++r) backend.add_scaled(sum, 1, range(*group.ranks[r]), count);
-  mean_of_sums(backend, group, sum, count);
-}
-
-void share_first(Backend& backend, const RankGroup& group, const RangeOf& range, std::size_t count) {
-  const float* first = range(*group.ranks.front());
+void sum_into_first(Backend& backend, const RankGroup& group, const RangeOf& range) {
+  const FloatRange sum = range(*group.ranks.front());
   for (std::size_t r = 1; r < group.ranks.size(); ++r) {
-    backend.copy(range(*group.ranks[r]), first, count * sizeof(float));
+    backend.add_scaled(sum.data, 1, range(*group.ranks[r]).data, sum.count);
   }
+  group.workers->average_and_join(sum);
 }
 
-void average(Backend& backend, const RankGroup& group, const RangeOf& range, std::size_t count) {
-  mean_into_first(backend, group, range, count);
-  share_first(backend, group, range, count);
+void share_first(Backend& backend, const RankGroup& group, const RangeOf& range) {
+  const FloatRange first = range(*group.ranks.front());
+  for (std::size_t r = 1; r < group.ranks.size(); ++r) {
+    backend.copy(range(*group.ranks[r]).data, first.data, first.count * sizeof(float));
+  }
 }
 
 RankGroup world_group(Communicator& communicator, const std::vector<std::unique_ptr<LocalRank>>& ranks) {

@@ -19,16 +19,14 @@ struct RankGroup {
   std::size_t size = 1;                 // ranks, over all its workers
 };
 
-using RangeOf = std::function<float*(LocalRank&)>;
+using RangeOf = std::function<FloatRange(LocalRank&)>;  // of one length on all ranks
 
-// `sum`, this worker's share of a sum over the group, becomes the mean.
-void mean_of_sums(Backend& backend, const RankGroup& group, float* sum, std::size_t count);
-// The first rank's range becomes the mean of all ranks'.
-void mean_into_first(Backend& backend, const RankGroup& group, const RangeOf& range, std::size_t count);
+// `sum`, this worker's share of a sum over the group, becomes the group's mean.
+void mean_over_group(Backend& backend, const RankGroup& group, FloatRange sum);
+// The first rank's range becomes the sum of all ranks'.
+void sum_into_first(Backend& backend, const RankGroup& group, const RangeOf& range);
 // The first rank's range on all others of this worker.
-void share_first(Backend& backend, const RankGroup& group, const RangeOf& range, std::size_t count);
-// Both: every rank of the group holds the mean.
-void average(Backend& backend, const RankGroup& group, const RangeOf& range, std::size_t count);
+void share_first(Backend& backend, const RankGroup& group, const RangeOf& range);
 
 // The whole world as one group, and the nodes in it: consecutive ranks, `node_size` each (0: those of a host).
 RankGroup world_group(Communicator& communicator, const std::vector<std::unique_ptr<LocalRank>>& ranks);

@@ -59,17 +59,32 @@ class Weights {
     touch();
   }
 
-  // See Backend::narrow_bytes; null where it is 0. As the weights are, after refresh_narrow and then updates.
+  // See Backend::narrow_bytes; null where it is 0. As the weights are, after refresh_narrow, then updates and means.
   void* narrow() const { return narrow_.data(); }
   void refresh_narrow() {
     if (narrow_version_ == version_) return;
     if (narrow_.bytes() > 0) backend_->narrow(data(), layout_->total_elements, narrow());
     narrow_version_ = version_;
   }
-  // Updates have changed the weights, and the narrow ones with them.
+  // The weights have changed, and the narrow ones, where they were fresh, with them.
   void touch_by_update() {
     if (narrow_version_ == version_) ++narrow_version_;
     touch();
+  }
+
+  // `sums`, of weights or with moments, lie where an average over so many ranks has added: they become the means, in
+  // one pass with the narrow weights where those were fresh. What sum_of_squares says of the trainable means lies in
+  // `square`, device memory, if that is given.
+  void become_mean(FloatRange sums, std::size_t ranks, double* square = nullptr) {
+    const float factor = 1.0F / static_cast<float>(ranks);
+    if (sums.data != data()) backend_->scale(sums.data, factor, moment_elements());
+    backend_->mean_of_sums({.values = data(),
+                            .count = layout_->communicated_elements,
+                            .factor = factor,
+                            .narrow_values = narrow_version_ == version_ ? narrow() : nullptr,
+                            .squared = layout_->trainable_elements,
+                            .square = square});
+    touch_by_update();
   }
 
   void set(std::span<const float> values) {  // total_elements

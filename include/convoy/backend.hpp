@@ -129,6 +129,16 @@ struct LossArgs {
   const LossScale* loss_scale = nullptr;  // null but in fp16: 1
 };
 
+// Sums over ranks become their means: values[i] *= factor.
+struct MeanArgs {
+  float* values = nullptr;
+  std::size_t count = 0;
+  float factor = 1;
+  void* narrow_values = nullptr;  // the means in the compute type; null: nobody wants them there
+  std::size_t squared = 0;        // the first so many means
+  double* square = nullptr;       // device memory: what sum_of_squares says of those; null: nobody wants it
+};
+
 // What is recorded; part of the key under which a recording is kept. All ranks record the same kinds.
 enum class StepKind : std::uint8_t { full, last, evaluate };
 
@@ -195,7 +205,7 @@ class Backend {
   virtual std::unique_ptr<Recording> record(StepKind, const std::function<void()>& step) = 0;
 
   // Narrow weights: a whole buffer of parameters in the compute type, at the same offsets, for a backend whose
-  // operations read them there. Updates write them along with the weights; whoever else changes weights calls `narrow`.
+  // operations read them there. Updates and means write them along; whoever else changes weights calls `narrow`.
   // Bytes for so many elements; 0: operations read the fp32 weights, or copies of their own (Operation::refresh).
   virtual std::size_t narrow_bytes(std::size_t /*elements*/) const { return 0; }
   virtual void narrow(const float* /*weights*/, std::size_t /*count*/, void* /*narrow_weights*/) {}
@@ -227,6 +237,7 @@ class Backend {
   // Over fp32 arenas: a += factor * b (exact where factor is 1), and a *= factor.
   virtual void add_scaled(float* a, float factor, const float* b, std::size_t count) = 0;
   virtual void scale(float* a, float factor, std::size_t count) = 0;
+  virtual void mean_of_sums(const MeanArgs&) = 0;  // in one pass
   // In fp64, the same on every instruction set. Waits.
   virtual double sum_of_squares(const float* values, std::size_t count) = 0;
   // *factor = min(1, limit / ||gradients||), fp64 sums; *norm = ||gradients||. With a loss scale, which there is in

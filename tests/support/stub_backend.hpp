@@ -37,6 +37,7 @@ class StubBackend : public Backend {
   void add_gradient(int, const Extent&, void*, const void*) override { unexpected("add_gradient"); }
   void add_scaled(float*, float, const float*, std::size_t) override { unexpected("add_scaled"); }
   void scale(float*, float, std::size_t) override { unexpected("scale"); }
+  void mean_of_sums(const MeanArgs&) override { unexpected("mean_of_sums"); }
   double sum_of_squares(const float*, std::size_t) override { unexpected("sum_of_squares"); }
   void clip_factor(const float*, std::size_t, float, float*, float*, LossScale*) override { unexpected("clip_factor"); }
   std::uint64_t checksum(const void*, std::size_t) override { unexpected("checksum"); }

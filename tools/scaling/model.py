@@ -22,12 +22,13 @@ takes a + n / B: a_in and B_in inside a node, a_out and B_out = NICs * B_NIC fro
             n_g bytes of gradients leave in m equal buckets, evenly over the backward pass, which is the last part f of
             the step; one after another (Li et al., "PyTorch Distributed", VLDB 2020). The last one is always exposed.
             Without overlap, m A(q) is. The gradients are divided in a pass over memory.
-  --average every:K            network = [A(n) + C + 4 n / B_mem] / K
-            n bytes of weights and statistics, divided, their norms taken before and after. C = A(8 N): each rank's norm,
-            for the finite check. `epoch` is K = steps of an epoch; `never` and `end` cost nothing.
+  --average every:K            network = [A(n) + C + 3 n / B_mem] / K
+            n bytes of weights and statistics, their norms taken before, then divided, in one pass with the mean's norm.
+            C = A(8 N): each rank's norm, for the finite check. `epoch` is K = steps of an epoch; `never` and `end` cost
+            nothing.
   every:K+delay:1              network = [max(0, A(n) - t) + C + 15 n / B_mem] / K
             The average travels during the next step, and is applied as w + mean - sent.
-  every:K+node:k               network = {A(n) + C + 4 n / B_mem + floor((K - 1) / k) [A(n, g) + 2 n / B_mem]} / K
+  every:K+node:k               network = {A(n) + C + 3 n / B_mem + floor((K - 1) / k) [A(n, g) + 2 n / B_mem]} / K
             Between two averages over the world, each node averages by itself every k steps.
 
   Waiting for the slowest      steps of a rank are independent, normal, with a relative deviation s (--spread). E_N and D_N
@@ -186,7 +187,7 @@ def cost_of_gradients(work, cluster, ranks, step):
 def cost_of_weights(policy, work, cluster, ranks, step):
     size, period = work.average_bytes, policy.period
     average = all_reduce(cluster, size, ranks)
-    passes = 2 * NORM + DIVIDE
+    passes = NORM + DIVIDE
     if policy.is_delayed:
         average = max(0.0, average - step) if work.overlaps else average
         passes = LATE

@@ -65,22 +65,32 @@ void column_sums(const T* values, std::int64_t rows, int columns, float* sums) {
   }
 }
 
-double sum_of_squares(const float* __restrict values, std::int64_t count) {
+// Of value_at(i).
+template <typename Function>
+double sum_of_squares(std::int64_t count, const Function& value_at) {
   double lanes[kLanes] = {};
   std::int64_t i = 0;
   for (; i + kLanes <= count; i += kLanes) {
     for (int lane = 0; lane < kLanes; ++lane) {
-      const double value = values[i + lane];
+      const double value = value_at(i + lane);
       lanes[lane] += value * value;
     }
   }
   for (int lane = 0; i + lane < count; ++lane) {
-    const double value = values[i + lane];
+    const double value = value_at(i + lane);
     lanes[lane] += value * value;
   }
   double sum = 0;
   for (double part : lanes) sum += part;
   return sum;
+}
+
+double sum_of_squares(const float* __restrict values, std::int64_t count) {
+  return sum_of_squares(count, [values](std::int64_t i) { return values[i]; });
+}
+
+double scale_and_square(float* __restrict values, float factor, std::int64_t count) {
+  return sum_of_squares(count, [values, factor](std::int64_t i) { return values[i] *= factor; });
 }
 
 bool all_finite(const float* __restrict values, std::int64_t count) {
@@ -116,6 +126,7 @@ ArenaKernels arena_kernels() {
           .column_sums_f32 = column_sums<float>,
           .column_sums_bf16 = column_sums<std::uint16_t>,
           .sum_of_squares = sum_of_squares,
+          .scale_and_square = scale_and_square,
           .all_finite = all_finite,
           .checksum = checksum};
 }

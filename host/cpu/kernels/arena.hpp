@@ -14,6 +14,8 @@ struct ArenaKernels {
   void (*column_sums_f32)(const float* values, std::int64_t rows, int columns, float* sums) = nullptr;
   void (*column_sums_bf16)(const std::uint16_t* values, std::int64_t rows, int columns, float* sums) = nullptr;
   double (*sum_of_squares)(const float* values, std::int64_t count) = nullptr;  // equal on every ISA
+  // values *= factor; the sum of their squares then, as sum_of_squares adds them.
+  double (*scale_and_square)(float* values, float factor, std::int64_t count) = nullptr;
   bool (*all_finite)(const float* values, std::int64_t count) = nullptr;
   // Sum of checksum_mix(words[i], first + i), see convoy/checksum.hpp.
   std::uint64_t (*checksum)(const std::uint32_t* words, std::int64_t count, std::uint64_t first) = nullptr;
