@@ -107,7 +107,7 @@ class Policies(unittest.TestCase):
 
     def test_passes_over_memory_are_counted(self):
         work_at = replace(Cluster(FREE), memory_bandwidth=1e6)
-        for text, passes in (("step", 2), ("every:1", 3), ("every:1+delay:1", 15)):
+        for text, passes in (("step", 2), ("every:1", 3), ("every:1+delay:1", 13)):
             self.assertAlmostEqual(cost(text, cluster=work_at).network, 4 * passes, msg=text)
         self.assertAlmostEqual(cost("every:4+node:1", cluster=work_at).network, (4 * 3 + 3 * 4 * 2) / 4)
 

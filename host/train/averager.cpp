@@ -58,10 +58,10 @@ void check(const RunConfig& config, const AveragingPolicy& policy) {
 
 }  // namespace
 
-// w <- w + mean - sent, a step later.
+// w <- w + sum / ranks - sent, a step later.
 struct Averager::Late {
   std::vector<Arena> sent;  // of every local rank
-  Arena mean;
+  Arena sum;
   Pending pending;
   bool is_under_way = false, is_joined = false;
 
@@ -95,7 +95,7 @@ Averager::Averager(Backend& backend, Communicator& communicator, const RunConfig
   if (config.averaging.delay > 0 && world_.size > 1) {
     late_ = std::make_unique<Late>();
     for (std::size_t r = 0; r < ranks.size(); ++r) late_->sent.push_back(backend.allocate(bytes, "weights sent"));
-    late_->mean = backend.allocate(bytes, "late average", Communicated::yes);
+    late_->sum = backend.allocate(bytes, "late average", Communicated::yes);
   }
   if (config.ema_decay > 0) {
     for (const auto& rank : ranks) {
@@ -114,7 +114,7 @@ void Averager::attach_arenas() {
     if (workers.size() > 1) attachments_.push_back(workers.attach(arena, use));
   };
   attach(*world_.workers, gradients_ ? first.step.gradient_arena() : first.weights.arena(), of_world);
-  if (late_) attach(*world_.workers, late_->mean, of_world);
+  if (late_) attach(*world_.workers, late_->sum, of_world);
   if (!nodes_.empty()) attach(*nodes_.front().workers, first.weights.arena(), Use::most);
 }
 
@@ -242,12 +242,12 @@ void Averager::start_late_average() {
   for (std::size_t r = 0; r < ranks_.size(); ++r) {
     backend_.copy(late_->sent[r].data(), ranks_[r]->weights.data(), count * sizeof(float));
     if (r == 0) {
-      backend_.copy(late_->mean.data(), late_->sent[r].data(), count * sizeof(float));
+      backend_.copy(late_->sum.data(), late_->sent[r].data(), count * sizeof(float));
     } else {
-      backend_.add_scaled(late_->mean.floats(), 1, late_->sent[r].floats(), count);
+      backend_.add_scaled(late_->sum.floats(), 1, late_->sent[r].floats(), count);
     }
   }
-  late_->pending = world_.workers->average({late_->mean.floats(), count});
+  late_->pending = world_.workers->average({late_->sum.floats(), count});
   late_->is_under_way = true;
   late_->is_joined = false;
 }
@@ -258,11 +258,10 @@ void Averager::finish_late_average() {
   late_->is_under_way = false;
   const std::size_t count = layout_.communicated_elements;
   late_->join(*world_.workers);
-  backend_.scale(late_->mean.floats(), 1.0F / static_cast<float>(world_.size), count);
   for (std::size_t r = 0; r < ranks_.size(); ++r) {
     float* change = late_->sent[r].floats();
     backend_.scale(change, -1, count);
-    backend_.add_scaled(change, 1, late_->mean.floats(), count);
+    backend_.add_scaled(change, 1.0F / static_cast<float>(world_.size), late_->sum.floats(), count);
     backend_.add_scaled(ranks_[r]->weights.data(), 1, change, count);
     ranks_[r]->weights.touch();
   }
@@ -344,7 +343,7 @@ void Averager::visit_late_average(TrainingState& state) {
   late_->is_under_way = late_->is_joined = true;
   const std::size_t count = layout_.communicated_elements;
   for (std::size_t r = 0; r < ranks_.size(); ++r) state.ranks[r]->device("late.sent", late_->sent[r].floats(), count);
-  state.shared->device("late.sum", late_->mean.floats(), count);
+  state.shared->device("late.sum", late_->sum.floats(), count);
 }
 
 void Averager::visit_cost(StateVisitor& state) {

@@ -26,7 +26,7 @@ takes a + n / B: a_in and B_in inside a node, a_out and B_out = NICs * B_NIC fro
             n bytes of weights and statistics, their norms taken before, then divided, in one pass with the mean's norm.
             C = A(8 N): each rank's norm, for the finite check. `epoch` is K = steps of an epoch; `never` and `end` cost
             nothing.
-  every:K+delay:1              network = [max(0, A(n) - t) + C + 15 n / B_mem] / K
+  every:K+delay:1              network = [max(0, A(n) - t) + C + 13 n / B_mem] / K
             The average travels during the next step, and is applied as w + mean - sent.
   every:K+node:k               network = {A(n) + C + 3 n / B_mem + floor((K - 1) / k) [A(n, g) + 2 n / B_mem]} / K
             Between two averages over the world, each node averages by itself every k steps.
@@ -53,7 +53,7 @@ from dataclasses import dataclass, replace
 
 # Passes over memory, in multiples of the bytes averaged: what an average does beside its collective.
 DIVIDE, NORM = 2, 1                            # read and write; read
-LATE = NORM + 2 * 2 + 2 * DIVIDE + 2 * 3       # two copies, mean and difference scaled, difference and weights added
+LATE = NORM + 2 * 2 + DIVIDE + 2 * 3           # two copies, a sign changed, difference and weights added
 NORM_BYTES = 8                                 # of a rank
 MOST_STEPS = 2**40                             # a K beyond which none is looked for
 
