@@ -159,7 +159,7 @@ class NcclCommunicator final : public Communicator {
   int rank() const override { return host_.rank(); }
   int size() const override { return host_.size(); }
 
-  Attachment attach(const Arena& arena, Use use) override { return register_memory(group_, arena, use, limit_); }
+  Attachment attach(const Arena& arena, Use use) override { return register_memory(group_, host_, arena, use, limit_); }
 
   void broadcast(FloatRange range, int root) override {
     after_compute();

@@ -3,6 +3,7 @@
 
 #include <dlfcn.h>
 
+#include "convoy/error.hpp"
 #include "nccl/nccl_call.hpp"
 
 namespace convoy::cuda {
@@ -14,14 +15,19 @@ using DeregisterWindow = ncclResult_t(ncclComm_t, void* window);
 
 template <typename Function>
 Function* find_function(const char* name) {
-  void* library = dlopen("libnccl.so.2", RTLD_LAZY | RTLD_NOLOAD);
-  if (library == nullptr) return nullptr;
-  auto* function = reinterpret_cast<Function*>(dlsym(library, name));
-  dlclose(library);  // which this module holds open
-  return function;
+  return reinterpret_cast<Function*>(dlsym(RTLD_DEFAULT, name));
 }
 
 bool is_accepted(ncclResult_t status) { return status == ncclSuccess || status == ncclInProgress; }
+
+// An Attachment ends without throwing: whoever uses the communicator next is told what went wrong.
+void settle(ncclResult_t status, ncclComm_t group, std::chrono::duration<double> limit) noexcept {
+  if (status != ncclInProgress) return;
+  try {
+    await(group, limit, "giving memory back");
+  } catch (const Error&) {
+  }
+}
 
 Attachment register_window(ncclComm_t group, const Arena& arena, std::chrono::duration<double> limit) {
   auto* add = find_function<RegisterWindow>("ncclCommWindowRegister");
@@ -31,9 +37,9 @@ Attachment register_window(ncclComm_t group, const Arena& arena, std::chrono::du
       !is_accepted(add(group, arena.data(), arena.bytes(), &window, kSymmetric))) {
     return nullptr;
   }
-  await(group, limit, "registering a window");
+  await(group, limit, "registering a window (with NCCL_WIN_ENABLE=0 there are none)");
   if (window == nullptr) return nullptr;
-  return {window, [group, remove](void* registered) { remove(group, registered); }};
+  return {window, [=](void* registered) { settle(remove(group, registered), group, limit); }};
 }
 
 }  // namespace
@@ -45,16 +51,19 @@ void* allocate_registrable(std::size_t bytes) {
 
 void free_registrable(void* data) noexcept { ncclMemFree(data); }
 
-Attachment register_memory(ncclComm_t group, const Arena& arena, Use use, std::chrono::duration<double> limit) {
+Attachment register_memory(ncclComm_t group, Communicator& host, const Arena& arena, Use use,
+                           std::chrono::duration<double> limit) {
   if (arena.bytes() == 0) return nullptr;
   if (use == Use::most) {
-    if (Attachment window = register_window(group, arena, limit)) return window;
+    Attachment window = register_window(group, arena, limit);
+    // Collectives take other kernels where there is a window: all ranks have one, or none.
+    if (host.min_max(window != nullptr).least == 1) return window;
   }
   void* handle = nullptr;
   if (!is_accepted(ncclCommRegister(group, arena.data(), arena.bytes(), &handle))) return nullptr;
   await(group, limit, "registering memory");
   if (handle == nullptr) return nullptr;
-  return {handle, [group](void* registered) { ncclCommDeregister(group, registered); }};
+  return {handle, [=](void* registered) { settle(ncclCommDeregister(group, registered), group, limit); }};
 }
 
 }  // namespace convoy::cuda

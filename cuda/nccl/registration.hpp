@@ -15,9 +15,10 @@ namespace convoy::cuda {
 void* allocate_registrable(std::size_t bytes);
 void free_registrable(void* data) noexcept;
 
-// All ranks of `group` call it, for arenas of the same size. The result must end before `group` and before the memory.
-// As a symmetric window (NCCL 2.27) where `use` is Use::most and the memory came from allocate_registrable, else as a
-// buffer of this rank's own.
-Attachment register_memory(ncclComm_t group, const Arena& arena, Use use, std::chrono::duration<double> limit);
+// All ranks of `group`, which are those of `host`, call it, for arenas of the same size. The result must end before
+// `group` and before the memory. As a symmetric window (NCCL 2.27) where `use` is Use::most and every rank's memory
+// came from allocate_registrable, else as a buffer of this rank's own.
+Attachment register_memory(ncclComm_t group, Communicator& host, const Arena& arena, Use use,
+                           std::chrono::duration<double> limit);
 
 }  // namespace convoy::cuda
