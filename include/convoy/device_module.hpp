@@ -43,7 +43,7 @@ struct DeviceModule {
 };
 
 // Raised whenever a type that crosses the border changes: backend.hpp, communicator.hpp and what they include.
-constexpr int kDeviceModuleVersion = 7;
+constexpr int kDeviceModuleVersion = 8;
 
 // The only symbol that a module exports.
 constexpr const char* kDeviceModuleSymbol = "convoy_device_module";
