@@ -163,8 +163,7 @@ class Provide(Machine):
         self.assertEqual(self.provide('record "$build"').returncode, 0)
         outcome = self.run_bash(f"'{ROOT}/tools/launch' 2 train")
         self.assertTrue(outcome.stdout.splitlines()[-1].startswith("pypi -n 2"), outcome.stdout)
-        self.program("wrapper", "")  # as of jobs and profiles, somewhere else
-        outcome = self.run_bash(f"CONVOY='{self.folder}/bin/wrapper' '{ROOT}/tools/launch' 2 train")
+        outcome = self.run_bash(f"CONVOY='{ROOT}/slurm/rank' '{ROOT}/tools/launch' 2 train")
         self.assertTrue(outcome.stdout.splitlines()[-1].startswith("pypi -n 2"), outcome.stdout)
 
 
