@@ -49,7 +49,8 @@ class CudaBackend final : public Backend {
 
   const Context& context() const { return context_; }
   Capture& capture() { return capture_; }
-  // From now on arenas that will be communicated come from where NCCL moves them best.
+  // From now on arenas that will be communicated come from where NCCL moves them best. The result, which marks where
+  // the stream waits for other ranks, is this backend's.
   CollectiveMark& will_communicate() {
     if (!collectives_) collectives_.emplace(context_.device);
     return *collectives_;
