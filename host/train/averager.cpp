@@ -261,7 +261,7 @@ void Averager::finish_late_average() {
   for (std::size_t r = 0; r < ranks_.size(); ++r) {
     float* change = late_->sent[r].floats();
     backend_.scale(change, -1, count);
-    backend_.add_scaled(change, 1.0F / static_cast<float>(world_.size), late_->sum.floats(), count);
+    backend_.add_scaled(change, world_.share(), late_->sum.floats(), count);
     backend_.add_scaled(ranks_[r]->weights.data(), 1, change, count);
     ranks_[r]->weights.touch();
   }
@@ -269,7 +269,7 @@ void Averager::finish_late_average() {
   if (config_.averaging.moments == MomentsRule::average) {
     sum_into_first(backend_, world_, moments_of);
     const FloatRange sum = moments_of(*ranks_.front());
-    backend_.scale(sum.data, 1.0F / static_cast<float>(world_.size), sum.count);
+    backend_.scale(sum.data, world_.share(), sum.count);
     share_first(backend_, world_, moments_of);
   }
   reset_moments();

@@ -28,7 +28,7 @@ void BucketedAverage::finish(const GradientBucket& last) {
   }
   started_.clear();
   group_.workers->average_and_join(range);
-  backend_.scale(all.data, 1.0F / static_cast<float>(group_.size), all.count);
+  backend_.scale(all.data, group_.share(), all.count);
 }
 
 }  // namespace convoy

@@ -9,7 +9,7 @@ namespace convoy {
 
 void mean_over_group(Backend& backend, const RankGroup& group, FloatRange sum) {
   group.workers->average_and_join(sum);
-  backend.scale(sum.data, 1.0F / static_cast<float>(group.size), sum.count);
+  backend.scale(sum.data, group.share(), sum.count);
 }
 
 void sum_into_first(Backend& backend, const RankGroup& group, const RangeOf& range) {

@@ -17,6 +17,8 @@ struct RankGroup {
   Communicator* workers = nullptr;
   std::shared_ptr<Communicator> owned;  // where it is not the world's
   std::size_t size = 1;                 // ranks, over all its workers
+
+  float share() const { return 1.0F / static_cast<float>(size); }  // of one rank in a mean
 };
 
 using RangeOf = std::function<FloatRange(LocalRank&)>;  // of one length on all ranks
