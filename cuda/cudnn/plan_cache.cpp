@@ -3,10 +3,9 @@
 
 #include <fmt/format.h>
 
-#include <cstdint>
 #include <cstdlib>
-#include <string_view>
 
+#include "convoy/checksum.hpp"
 #include "convoy/error.hpp"
 #include "io/atomic_file.hpp"
 
@@ -16,12 +15,6 @@ namespace {
 namespace fs = std::filesystem;
 
 constexpr std::size_t kLargestFile = std::size_t{1} << 20;  // a plan's text has a few thousand bytes
-
-std::uint64_t hash(std::string_view text) {  // FNV-1a
-  std::uint64_t value = 0xCBF29CE484222325u;
-  for (const char c : text) value = (value ^ static_cast<unsigned char>(c)) * 0x100000001B3u;
-  return value;
-}
 
 }  // namespace
 
@@ -35,9 +28,11 @@ fs::path plan_folder() {
   return {};
 }
 
-fs::path PlanCache::file_of(const std::string& key) const { return folder_ / fmt::format("{:016x}.plan", hash(key)); }
+fs::path PlanCache::file_of(const std::string& key) const {
+  return folder_ / fmt::format("{:016x}.plan", checksum(key.data(), key.size()));
+}
 
-// The file's first line is the key, so that two keys of one hash cannot be mistaken.
+// The file's first line is the key, so that two keys of one checksum cannot be mistaken.
 std::optional<std::string> PlanCache::find(const std::string& key) const {
   std::error_code ignored;
   if (folder_.empty() || !fs::exists(file_of(key), ignored)) return std::nullopt;
