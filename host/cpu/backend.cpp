@@ -20,11 +20,14 @@
 #include "cpu/loss.hpp"
 #include "cpu/operations.hpp"
 #include "cpu/stager.hpp"
+#include "io/huge_pages.hpp"
 
 namespace convoy {
 namespace {
 
 using cpu::Context;
+
+constexpr std::size_t kPage = 4096;
 
 // The calls of a step, kept to be called again.
 class Calls final : public Recording {
@@ -197,9 +200,11 @@ CpuBackend::CpuBackend(const CpuOptions& options) {
 
 Arena CpuBackend::allocate(std::size_t bytes, std::string_view what, Communicated) {
   if (bytes == 0) return {};
-  void* data = std::aligned_alloc(4096, (bytes + 4095) / 4096 * 4096);
+  const std::size_t alignment = bytes < kHugePage ? kPage : kHugePage;
+  void* data = std::aligned_alloc(alignment, (bytes + alignment - 1) / alignment * alignment);
   CONVOY_CHECK(data != nullptr, "{}: {:.1f} MB of memory are not to be had; a smaller --batch needs less", what,
                static_cast<double>(bytes) / 1e6);
+  ask_for_huge_pages(data, bytes);
   std::memset(data, 0, bytes);
   const std::size_t now = account_->bytes.fetch_add(bytes) + bytes;
   if (now > account_->peak) account_->peak = now;

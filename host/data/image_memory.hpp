@@ -5,8 +5,7 @@
 
 namespace convoy {
 
-// Sets image and makes room for `count` labels and images, all zero. Large sets ask for huge pages, which are an
-// order of magnitude cheaper to get than 45,000 small ones.
+// Sets image and makes room for `count` labels and images, all zero. Large sets ask for huge pages.
 void make_room(ImageSet& set, const Extent& image, std::size_t count);
 
 }  // namespace convoy
