@@ -184,10 +184,31 @@ TEST_F(AveragingExperiment, trains_every_cell_by_the_recipe_given) {
   EXPECT_THAT(outcome.output, HasSubstr("own on synthetic:300"));
 }
 
+TEST_F(AveragingExperiment, gives_a_cell_options_of_its_own) {
+  const ShellOutcome outcome = averaging(
+      "--regime rank --seeds 1 --batch-per-rank 32 --with every:4 '--learning-rate 0.25 --momentum 0.5' "
+      "--with 'same batch' '--learning-rate 0.125'");
+  ASSERT_EQ(outcome.code, 0) << outcome.output;
+  const std::pair<const char*, double> rates[] = {
+      {"one_rank", 0.001}, {"one_rank-batch_of_2", 0.125}, {"2_ranks-every:4", 0.25}, {"2_ranks-step", 0.001}};
+  for (const auto& [cell, rate] : rates) {
+    const auto path = folder_.path() / "runs/seed/rank" / cell / "seed-0/summary.json";
+    const Json summary = Json::parse(std::ifstream(path));
+    EXPECT_EQ(summary["configuration"]["learning-rate"], rate) << cell;
+    EXPECT_EQ(summary["steps"], std::string_view(cell) == "one_rank" ? 10 : 5) << cell;  // of 300 images
+  }
+}
+
 TEST_F(AveragingExperiment, refuses_options_that_it_gives_itself) {
   const ShellOutcome outcome = averaging("--batch 32");
   EXPECT_EQ(outcome.code, 2);
   EXPECT_THAT(outcome.output, HasSubstr("--batch is given to each run"));
+  const ShellOutcome unknown = averaging("--with every:5 '--seed 1'");
+  EXPECT_EQ(unknown.code, 2);
+  EXPECT_THAT(unknown.output, HasSubstr("--with every:5: one of one rank, same batch, every:4, step"));
+  const ShellOutcome hidden = averaging("--with every:4 '--batch 32'");
+  EXPECT_EQ(hidden.code, 2);
+  EXPECT_THAT(hidden.output, HasSubstr("--batch is given to each run"));
 }
 
 }  // namespace
