@@ -115,7 +115,27 @@ TEST_F(RecipeExperiment, does_not_mix_runs_of_other_options) {
 TEST_F(RecipeExperiment, ends_with_the_exit_status_of_a_run_that_failed) {
   const ShellOutcome outcome = experiment("--seeds 2 --optimizer adan");
   EXPECT_EQ(outcome.code, 2);
-  EXPECT_THAT(outcome.output, HasSubstr("seed 0 ended with exit status 2"));
+  EXPECT_THAT(outcome.output, HasSubstr("seed-0 ended with exit status 2"));
+}
+
+TEST_F(RecipeExperiment, trains_several_at_a_time_each_as_it_would_alone) {
+  if (run_shell("test $(nproc) -ge 2").code != 0) GTEST_SKIP() << "one core";
+  const ShellOutcome outcome = experiment("--seeds 3 --jobs 2");
+  ASSERT_EQ(outcome.code, 0) << outcome.output;
+  EXPECT_EQ(row_of(outcome.output, "final test accuracy").count, 3);
+  const double together[] = {summary(0)["test_loss"], summary(1)["test_loss"], summary(2)["test_loss"]};
+  for (const int seed : {0, 1, 2}) {
+    EXPECT_THAT(outcome.output, HasSubstr("seed-" + std::to_string(seed) + ": test accuracy "));
+    std::filesystem::remove_all(run(seed));
+  }
+  ASSERT_EQ(experiment("--seeds 3").code, 0);
+  for (const int seed : {0, 1, 2}) EXPECT_EQ(summary(seed)["test_loss"], together[seed]) << seed;
+
+  const ShellOutcome failed = experiment("--seeds 5 --first-seed 3 --jobs 2 --optimizer adan");
+  EXPECT_EQ(failed.code, 2);
+  EXPECT_THAT(failed.output, HasSubstr("--optimizer"));  // what the run has said
+  EXPECT_THAT(failed.output, HasSubstr("ended with exit status 2"));
+  EXPECT_THAT(failed.output, Not(HasSubstr("--seed 7")));  // none is started after it
 }
 
 // tools/experiments/averaging: what stands in its table is what the runs' summaries say.

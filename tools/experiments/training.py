@@ -1,8 +1,10 @@
 """What the experiments share: a run that is done is not run again."""
 
 import os
+import queue
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -20,16 +22,72 @@ def launched(convoy, processes):
     return [str(ROOT / "tools" / "launch"), str(processes)], {**os.environ, "CONVOY": str(convoy)}
 
 
+def is_done(run, options):
+    """Whether `convoy train OPTIONS --out RUN` is complete; one of other options ends the program."""
+    summary = read_summary(run)
+    if not summary or not is_complete(summary):
+        return False
+    found = summary.get("command_line", [])[2:]
+    if found != [*options, "--out", str(run)]:
+        fail(f"{run} comes from other options ({' '.join(found)}); choose another --out", 2)
+    print(f"{run}: done before", flush=True)
+    return True
+
+
 def train(convoy, run, options, processes=1):
     """The exit status of `convoy train OPTIONS --out RUN`; 0 at once where that run is complete."""
-    command = [str(convoy), "train", *options, "--out", str(run)]
-    summary = read_summary(run)
-    if summary and is_complete(summary):
-        if summary.get("command_line", [])[1:] != command[1:]:
-            fail(f"{run} comes from other options ({' '.join(summary.get('command_line', [])[1:])}); choose another --out", 2)
-        print(f"{run}: done before", flush=True)
+    if is_done(run, options):
         return 0
     program, environment = launched(convoy, processes)
-    command[:1] = program
+    command = [*program, "train", *options, "--out", str(run)]
     print(" ".join(command), flush=True)
     return subprocess.run(command, env=environment).returncode
+
+
+def add_jobs_option(parser):
+    parser.add_argument("--jobs", type=int, default=1, metavar="N",
+                        help="trainings at a time, each on its own part of the cores (%(default)s); tools/table tells how "
+                        "far they are")
+
+
+def train_all(convoy, runs, jobs):
+    """Trains each of `runs`, (folder, options), as train() does, `jobs` at a time, each of these on cores of its own.
+
+    Gives (folder, exit status) of the first that failed, after which none is started, or None. Of several at a time
+    only the accuracy is shown, and all that a failed one has said.
+    """
+    if jobs == 1:
+        return next(((run, status) for run, options in runs if (status := train(convoy, run, options)) != 0), None)
+    cores = sorted(os.sched_getaffinity(0))
+    if not 1 <= jobs <= len(cores):
+        fail(f"--jobs {jobs}: 1 to {len(cores)}, the cores that may be used", 2)
+    free, failures = queue.SimpleQueue(), []
+    for job in range(jobs):
+        free.put(",".join(map(str, cores[job::jobs])))
+
+    def one(run, options):
+        if failures:
+            return
+        mine = free.get()
+        command = ["taskset", "-c", mine, str(convoy), "train", *options, "--out", str(run)]
+        print(" ".join(command), flush=True)
+        ended = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+        free.put(mine)
+        if ended.returncode == 0:
+            print(f"{run}: test accuracy {read_summary(run)['test_accuracy']:.4f}", flush=True)
+        else:
+            failures.append((run, ended.returncode))
+            print(ended.stdout, flush=True)
+
+    waiting = [(run, options) for run, options in runs if not is_done(run, options)]
+    with ThreadPoolExecutor(jobs) as pool:
+        for run, options in waiting:
+            pool.submit(one, run, options)
+    return failures[0] if failures else None
+
+
+def end_if(failure):
+    """Ends the program with what train_all has met, if anything."""
+    if failure:
+        run, status = failure
+        fail(f"{run} ended with exit status {status}; the same command goes on from there", max(status, 1))
