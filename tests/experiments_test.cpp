@@ -13,6 +13,7 @@
 #include <string>
 #include <vector>
 
+#include "support/markdown.hpp"
 #include "support/shell.hpp"
 #include "support/temporary_folder.hpp"
 
@@ -153,18 +154,6 @@ class AveragingExperiment : public RecipeExperiment {
     return Json::parse(std::ifstream(path))["test_accuracy"];
   }
 };
-
-// The cells between the bars of the table's row.
-std::vector<std::string> table_row(const std::string& output, const std::string& name) {
-  std::vector<std::string> found;
-  std::istringstream lines(output);
-  for (std::string line; std::getline(lines, line);) {
-    if (!line.starts_with("| " + name + " |")) continue;
-    std::istringstream cells(line.substr(1));
-    for (std::string cell; std::getline(cells, cell, '|');) found.push_back(cell);
-  }
-  return found;
-}
 
 TEST_F(AveragingExperiment, gives_each_cell_s_gap_to_one_rank_paired_by_seed) {
   const ShellOutcome outcome = averaging("--regime rank --seeds 2");

@@ -17,6 +17,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 
 def arguments(description):
+    """The parser of what every peer takes."""
     parser = argparse.ArgumentParser(description=description)
     parser.add_argument("--network", required=True, metavar="FILE", help="a network file (host/nn/zoo/NAME.json)")
     parser.add_argument("--batch", type=int, required=True)
@@ -25,7 +26,7 @@ def arguments(description):
     parser.add_argument("--threads", type=int, required=True)
     parser.add_argument("--steps", type=int, default=8, help="timed steps, after two that are not")
     parser.add_argument("--mode", default="", help="which of the peer's ways of stepping")
-    return parser.parse_args()
+    return parser
 
 
 def batch(count, extent, classes):

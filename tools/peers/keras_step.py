@@ -9,7 +9,7 @@ import time
 
 from common import arguments, batch, report, time_steps, unavailable
 
-args = arguments(__doc__)
+args = arguments(__doc__).parse_args()
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 os.environ.setdefault("CUDA_VISIBLE_DEVICES", "-1")
 os.environ["KERAS_BACKEND"] = "tensorflow"
