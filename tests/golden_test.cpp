@@ -8,6 +8,7 @@
 
 #include "nn/program.hpp"
 #include "support/backends.hpp"
+#include "support/places.hpp"
 #include "train/device_set.hpp"
 #include "train/step.hpp"
 
@@ -18,7 +19,7 @@ constexpr int kClasses = 10;
 constexpr int kSteps = 20;
 
 Network load(const std::string& name) {
-  const auto own = std::filesystem::path(CONVOY_TEST_SOURCE_DIR) / "tests" / "golden" / (name + ".json");
+  const auto own = source_folder() / "tests" / "golden" / (name + ".json");
   Network network = load_network(std::filesystem::exists(own) ? own.string() : name);
   for (Layer& layer : network.layers) layer.rate = 0;  // no mask: PyTorch would draw another
   return network;

@@ -8,6 +8,7 @@
 #include <span>
 
 #include "convoy/error.hpp"
+#include "support/places.hpp"
 
 namespace convoy::golden {
 namespace {
@@ -94,8 +95,7 @@ std::vector<std::int32_t> labels(std::size_t first, std::size_t count, int class
 }
 
 File::File(const std::string& name)
-    : file_(SafetensorsFile::open(std::filesystem::path(CONVOY_TEST_SOURCE_DIR) / "tests" / "golden" /
-                                  (name + ".safetensors"))) {}
+    : file_(SafetensorsFile::open(test::source_folder() / "tests" / "golden" / (name + ".safetensors"))) {}
 
 bool File::has(const std::string& tensor) const { return file_.find(tensor) != nullptr; }
 

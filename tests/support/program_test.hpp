@@ -5,8 +5,8 @@
 
 #include <filesystem>
 #include <string>
-#include <string_view>
 
+#include "support/places.hpp"
 #include "support/shell.hpp"
 #include "support/temporary_folder.hpp"
 
@@ -15,16 +15,14 @@ namespace convoy::test {
 class ProgramTest : public testing::Test {
  protected:
   void SetUp() override {
-    if (std::string_view(CONVOY_TEST_EXECUTABLE).empty()) GTEST_SKIP() << "built without the executable";
+    if (executable().empty()) GTEST_SKIP() << "built without the executable";
   }
 
   std::filesystem::path file(const std::string& name) const { return folder_.path() / name; }
   // In the test's folder; "$CONVOY" is the program, "$launch" 2 starts two processes of it.
   ShellOutcome shell(const std::string& script) const {
-    return run_shell("cd '" + folder_.path().string() +
-                     "'\nexport CONVOY='" CONVOY_TEST_EXECUTABLE
-                     "' OMPI_MCA_rmaps_base_oversubscribe=1\n"
-                     "launch='" CONVOY_TEST_SOURCE_DIR "/tools/launch'\n" +
+    return run_shell("cd '" + folder_.path().string() + "'\nexport CONVOY='" + executable().string() +
+                     "' OMPI_MCA_rmaps_base_oversubscribe=1\nlaunch='" + source_folder().string() + "/tools/launch'\n" +
                      script);
   }
   // For a script: waits until that holds; for so long at most.
