@@ -394,12 +394,13 @@ TEST(Programs, an_operation_that_the_backend_refuses_is_named) {
             "operation 'operation0': too many channels");
 }
 
-TEST(Programs, an_operation_that_fails_in_a_pass_is_named) {
+TEST(Programs, an_operation_that_fails_is_named) {
   class Failing final : public Operation {
    public:
     Needs needs() const override { return {}; }
     Work work() const override { return {}; }
     std::string implementation() const override { return "failing"; }
+    void refresh(const Operands&) override { throw Error("an illegal instruction"); }
     void forward(const Operands&) override { throw Error("an illegal address"); }
     void backward_begin(const Operands&) override { throw Error("a misaligned one"); }
   };
@@ -410,6 +411,7 @@ TEST(Programs, an_operation_that_fails_in_a_pass_is_named) {
   } backend;
   Plot plot = short_plot();
   Program program(backend, plot.network, {}, kBatch, Mode::train);
+  EXPECT_EQ(message_of([&] { program.refresh_weight_copies(); }), "operation 'operation0': an illegal instruction");
   EXPECT_EQ(message_of([&] { program.forward(); }), "operation 'operation0': an illegal address");
   const auto last = plot.network.operations.size() - 1;
   EXPECT_EQ(message_of([&] { program.backward(); }), fmt::format("operation 'operation{}': a misaligned one", last));

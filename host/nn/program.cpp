@@ -4,7 +4,7 @@
 #include <algorithm>
 #include <utility>
 
-#include "convoy/error.hpp"
+#include "nn/naming.hpp"
 
 namespace convoy {
 namespace {
@@ -16,16 +16,6 @@ struct StepClock {
   int loss() const { return operations; }
   int backward(int operation) const { return 2 * operations - operation; }
 };
-
-// What the call throws says for which operation it was made.
-template <typename Call>
-void naming(const std::string& operation, const Call& call) {
-  try {
-    call();
-  } catch (const Error& error) {
-    throw Error(fmt::format("operation '{}': {}", operation, error.what()), error.code());
-  }
-}
 
 }  // namespace
 
@@ -213,13 +203,14 @@ void Program::bind(const ProgramMemory& memory) {
 }
 
 void Program::refresh_weight_copies() {
-  for (Node& node : nodes_) node.operation->refresh(node.forward);
+  for (std::size_t i = 0; i < nodes_.size(); ++i) {
+    naming(network_.operations[i].name, [&] { nodes_[i].operation->refresh(nodes_[i].forward); });
+  }
 }
 
 void Program::forward() {
   for (std::size_t i = 0; i < nodes_.size(); ++i) {
-    const Range range(backend_, network_.operations[i].name);
-    naming(network_.operations[i].name, [&] { nodes_[i].operation->forward(nodes_[i].forward); });
+    as_operation(backend_, network_.operations[i].name, [&] { nodes_[i].operation->forward(nodes_[i].forward); });
     on_operation_(Pass::forward, static_cast<int>(i));
   }
 }
@@ -227,8 +218,7 @@ void Program::forward() {
 void Program::backward(const GradientReady& ready) {
   for (std::size_t i = nodes_.size(); i-- > 0;) {
     if (!network_.operations[i].backward) continue;
-    const Range range(backend_, network_.operations[i].name);
-    naming(network_.operations[i].name, [&] { backward(i, ready); });
+    as_operation(backend_, network_.operations[i].name, [&] { backward(i, ready); });
     on_operation_(Pass::backward, static_cast<int>(i));
   }
   complete_gradients();
@@ -251,8 +241,7 @@ void Program::backward(std::size_t index, const GradientReady& ready) {
 
 void Program::complete_gradients() {
   if (unwidened_.empty()) return;
-  const Range range(backend_, "widen gradients");
-  backend_.widen(unwidened_, narrow_gradients_, gradients_);
+  as_operation(backend_, "widen gradients", [&] { backend_.widen(unwidened_, narrow_gradients_, gradients_); });
   unwidened_.clear();
 }
 

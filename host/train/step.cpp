@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "convoy/error.hpp"
+#include "nn/naming.hpp"
 
 namespace convoy {
 namespace {
@@ -148,37 +149,39 @@ void TrainStep::set_rows(const std::vector<StepRow>& rows, std::int64_t first) {
 }
 
 void TrainStep::enqueue_input(Prepared& prepared) {
-  const Range range(backend_, "input");
-  auto* control = static_cast<StepControl*>(control_.data());
-  backend_.begin_step(static_cast<const StepRow*>(rows_.data()), &control->cursor, &control->row);
-  backend_.prepare_input({.source = data_.source(),
-                          .image = data_.image(),
-                          .input = model_.shapes.input,
-                          .rows = prepared.program->batch(),
-                          .scale = pixels_.scale(),
-                          .offset = pixels_.offset(),
-                          .mode = Mode::train,
-                          .augmentation = config_.augmentation,
-                          .view = {},
-                          .output = prepared.program->input(),
-                          .row = &control->row});
+  as_operation(backend_, "input", [&] {
+    auto* control = static_cast<StepControl*>(control_.data());
+    backend_.begin_step(static_cast<const StepRow*>(rows_.data()), &control->cursor, &control->row);
+    backend_.prepare_input({.source = data_.source(),
+                            .image = data_.image(),
+                            .input = model_.shapes.input,
+                            .rows = prepared.program->batch(),
+                            .scale = pixels_.scale(),
+                            .offset = pixels_.offset(),
+                            .mode = Mode::train,
+                            .augmentation = config_.augmentation,
+                            .view = {},
+                            .output = prepared.program->input(),
+                            .row = &control->row});
+  });
   told(StepPart::input, prepared);
 }
 
 void TrainStep::enqueue_loss(Prepared& prepared) {
-  const Range range(backend_, "loss");
-  auto* control = static_cast<StepControl*>(control_.data());
-  const Program& program = *prepared.program;
-  backend_.softmax_cross_entropy({.logits = program.logits(),
-                                  .source = data_.source(),
-                                  .rows = program.batch(),
-                                  .classes = model_.shapes.classes,
-                                  .logit_scale = program.network().logit_scale,
-                                  .smoothing = static_cast<float>(config_.label_smoothing),
-                                  .gradient = program.logits_gradient(),
-                                  .sums = &control->sums,
-                                  .row = &control->row,
-                                  .loss_scale = device_loss_scale()});
+  as_operation(backend_, "loss", [&] {
+    auto* control = static_cast<StepControl*>(control_.data());
+    const Program& program = *prepared.program;
+    backend_.softmax_cross_entropy({.logits = program.logits(),
+                                    .source = data_.source(),
+                                    .rows = program.batch(),
+                                    .classes = model_.shapes.classes,
+                                    .logit_scale = program.network().logit_scale,
+                                    .smoothing = static_cast<float>(config_.label_smoothing),
+                                    .gradient = program.logits_gradient(),
+                                    .sums = &control->sums,
+                                    .row = &control->row,
+                                    .loss_scale = device_loss_scale()});
+  });
   told(StepPart::loss, prepared);
 }
 
@@ -221,25 +224,26 @@ void TrainStep::enqueue_backward(Prepared& prepared) {
 }
 
 void TrainStep::enqueue_update(Prepared& prepared) {
-  const Range range(backend_, "update");
-  auto* control = static_cast<StepControl*>(control_.data());
-  LossScale* loss_scale = device_loss_scale();
-  const bool clips = config_.clip_norm > 0;
-  const float limit = clips ? static_cast<float>(config_.clip_norm) : std::numeric_limits<float>::infinity();
-  float* factor = clips || loss_scale != nullptr ? &control->gradient_factor : nullptr;
-  if (factor != nullptr) {
-    backend_.clip_factor(gradients_.floats(), model_.layout.trainable_elements, limit, factor, &control->gradient_norm,
-                         loss_scale);
-  }
-  prepared.optimizer->enqueue({.weights = weights_.data(),
-                               .gradients = gradients_.floats(),
-                               .first_moment = weights_.first_moment(),
-                               .second_moment = weights_.second_moment(),
-                               .gradient_factor = factor,
-                               .workspace = update_workspace_.data(),
-                               .row = &control->row,
-                               .narrow_weights = weights_.narrow(),
-                               .loss_scale = loss_scale});
+  as_operation(backend_, "update", [&] {
+    auto* control = static_cast<StepControl*>(control_.data());
+    LossScale* loss_scale = device_loss_scale();
+    const bool clips = config_.clip_norm > 0;
+    const float limit = clips ? static_cast<float>(config_.clip_norm) : std::numeric_limits<float>::infinity();
+    float* factor = clips || loss_scale != nullptr ? &control->gradient_factor : nullptr;
+    if (factor != nullptr) {
+      backend_.clip_factor(gradients_.floats(), model_.layout.trainable_elements, limit, factor,
+                           &control->gradient_norm, loss_scale);
+    }
+    prepared.optimizer->enqueue({.weights = weights_.data(),
+                                 .gradients = gradients_.floats(),
+                                 .first_moment = weights_.first_moment(),
+                                 .second_moment = weights_.second_moment(),
+                                 .gradient_factor = factor,
+                                 .workspace = update_workspace_.data(),
+                                 .row = &control->row,
+                                 .narrow_weights = weights_.narrow(),
+                                 .loss_scale = loss_scale});
+  });
   told(StepPart::update, prepared);
 }
 

@@ -1,7 +1,6 @@
 // A GPU that hangs: on device D the stream of the N-th call of F (cudaGraphLaunch, or ncclAllReduce), counted from 1,
 // stands still just before what was called, where CONVOY_TEST_HANG is "F D N". With cudaGraphLaunch that is a hang of
 // the computation, with ncclAllReduce one of the collective.
-#include <dlfcn.h>
 #include <unistd.h>
 
 #include <atomic>
@@ -10,16 +9,9 @@
 #include <sstream>
 #include <string>
 
+#include "real.hpp"
+
 namespace {
-
-// The libraries are the CUDA module's, which was not loaded for all: RTLD_NEXT does not see them.
-template <typename Function>
-Function* real(const char* library, const char* name) {
-  return reinterpret_cast<Function*>(::dlsym(::dlopen(library, RTLD_LAZY), name));
-}
-
-constexpr const char* kRuntime = "libcudart.so.13";
-constexpr const char* kNccl = "libnccl.so.2";
 
 void stand_still(void*) {
   while (true) ::pause();

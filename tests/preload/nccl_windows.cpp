@@ -3,8 +3,6 @@
 // else goes on to the library. What breaks the contract ends the program; what keeps to it is a line in the file
 // CONVOY_TEST_WINDOWS. CONVOY_TEST_REFUSE_WINDOWS: `all` ranks get an error at once, or `late`; or the rank of this
 // number gets no window and no error.
-#include <dlfcn.h>
-
 #include <cstdint>
 #include <cstdio>
 #include <cstdlib>
@@ -13,6 +11,8 @@
 #include <string>
 #include <utility>
 #include <vector>
+
+#include "real.hpp"
 
 namespace {
 
@@ -78,12 +78,7 @@ State& state() {
   return *all;
 }
 
-template <typename Function>
-Function* library(const char* name) {
-  static void* handle = ::dlopen("libnccl.so.2", RTLD_LAZY);
-  return reinterpret_cast<Function*>(handle == nullptr ? nullptr : ::dlsym(handle, name));
-}
-#define LIBRARY(function) library<decltype(function)>(#function)
+#define LIBRARY(function) real<decltype(function)>(kNccl, #function)
 
 void tell(const char* what, int rank, std::size_t bytes) {
   const char* path = std::getenv("CONVOY_TEST_WINDOWS");
