@@ -28,12 +28,18 @@ get_property(gpu_tests GLOBAL PROPERTY CONVOY_GPU_TESTS)
 if(CONVOY_TESTS AND gpu_tests)
   find_package(GTest REQUIRED)
   add_executable(gpu_tests ${gpu_tests})
+  target_compile_options(gpu_tests PRIVATE $<$<CONFIG:Release>:-O1>)  # as in tests/CMakeLists.txt
   target_link_libraries(gpu_tests PRIVATE convoy_test_support GTest::gtest_main)
   if(TARGET convoy_cudnn)
     target_link_libraries(gpu_tests PRIVATE convoy_cudnn)  # for those of tests/cuda/
   endif()
-  list(APPEND parts gpu_tests)
   install(TARGETS gpu_tests RUNTIME_DEPENDENCY_SET needed RUNTIME DESTINATION tests)
+  # What they find in the packed folder (tests/support/places.hpp).
+  set(preloads preload_kernel_fault preload_nccl_windows)
+  install(TARGETS ${preloads} RUNTIME_DEPENDENCY_SET needed LIBRARY DESTINATION tests/preload)
+  install(DIRECTORY tests/golden DESTINATION tests
+          FILES_MATCHING PATTERN "*.safetensors" PATTERN "*.json" PATTERN pictures EXCLUDE)
+  list(APPEND parts gpu_tests ${preloads})
 endif()
 add_custom_target(parts DEPENDS ${parts})
 set_target_properties(${parts} PROPERTIES INSTALL_RPATH "$ORIGIN/lib")
