@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -17,6 +18,7 @@ import cuda_libraries  # noqa: E402
 import elf_file  # noqa: E402
 import glibc_versions  # noqa: E402
 import googletest  # noqa: E402
+import parts  # noqa: E402
 
 OUTPUT = """\
 [==========] Running 4 tests from 1 test suite.
@@ -154,6 +156,17 @@ class GlibcVersions(unittest.TestCase):
         self.assertGreater(glibc_versions.number("GLIBC_2.34"), glibc_versions.number("GLIBC_2.4"))
         self.assertGreater(glibc_versions.number("GLIBC_ABI_DT_RELR"), glibc_versions.number("GLIBC_2.34"))
         self.assertGreater(glibc_versions.number("GLIBC_PRIVATE"), glibc_versions.number("GLIBC_2.99"))
+
+
+class Programs(unittest.TestCase):
+    def test_of_a_build_are_all_whose_cases_ctest_runs_on_a_gpu(self):
+        listed = Path.cwd() / "tests" / "CTestTestfile.cmake"
+        if not listed.exists():
+            self.skipTest("ctest runs this in a build folder")
+        of_ctest = re.findall(r"add_test\(\W*gpu_(\w+)\W.*on_gpu\.sh", listed.read_text())
+        self.assertIn("nccl_windows", of_ctest, "the label alone makes it one")
+        self.assertEqual(sorted(program.name for program in parts.test_programs(listed.parent)),
+                         sorted(f"test_{name}" for name in of_ctest))
 
 
 FAKE_CONVOY = """#!/bin/sh

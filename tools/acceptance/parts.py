@@ -36,10 +36,12 @@ def build(context):
     return row(f"for compute capability {', '.join(kinds) or 'of every kind (no nvidia-smi)'}", seconds=done.seconds)
 
 
-def test_targets():
-    """As tests/CMakeLists.txt finds them: the programs with cases for CUDA."""
-    files = sorted((ROOT / "tests").glob("**/*_test.cpp"))
-    return [f"test_{file.name.removesuffix('_test.cpp')}" for file in files if '"cuda"' in file.read_text()]
+def test_programs(folder):
+    """Those with cases for CUDA: the packed one, or as many as tests/CMakeLists.txt has written into a file."""
+    packed, built = folder / "gpu_tests", folder / "gpu_programs.txt"
+    if packed.exists():
+        return [packed]
+    return [folder / name for name in built.read_text().split()] if built.exists() else []
 
 
 def device(context):
@@ -61,9 +63,8 @@ def tests(context):
     """All cases for CUDA, with --small every eighth; each suite in a process of its own, so that one that crashes, or
     leaves the GPU in an error, takes no other along."""
     folder = context.build / "tests"
-    programs = sorted(folder.glob("gpu_tests")) or [folder / name for name in test_targets()]
     runs = []
-    for program in programs:
+    for program in test_programs(folder):
         listing = context.must_run(f"{program.name}-list", [program, "--gtest_list_tests", "--gtest_filter=*cuda*"])
         for suite, names in googletest.suites(listing.output).items():
             runs.append((program, suite, names[::8] if context.args.small else names))
