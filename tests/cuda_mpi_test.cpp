@@ -115,6 +115,7 @@ class CudaDeviceHangs : public MpiOnCuda, public testing::WithParamInterface<con
   static constexpr int kRanks = 3;
   void SetUp() override {
     MpiOnCuda::SetUp();
+    if (IsSkipped()) return;
     if (const std::string lacks = test::lacks_gpus(kRanks); !lacks.empty()) GTEST_SKIP() << lacks;
     std::filesystem::create_symlink(CONVOY_TEST_PRELOADS "/device_hang.so", preload_);  // LD_PRELOAD takes no spaces
   }
