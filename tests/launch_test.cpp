@@ -54,11 +54,11 @@ class LaunchTool : public testing::Test {
     return test::run_shell("env -i PATH='" + folder + "' CONVOY='" + folder + "/convoy' " + variables +
                            " '" CONVOY_TEST_SOURCE_DIR "/tools/launch' " + arguments + " 2>&1");
   }
-  // What mpirun was given, `convoy` and its arguments left out; the last line of the output.
+  // What mpirun was given before the path of what it starts; the last line of the output.
   std::string options(const std::string& arguments, const std::string& variables = "") const {
     const std::string output = launch(arguments, variables).output;
     const std::string line = output.substr(output.rfind('\n') + 1);
-    return line.substr(0, line.find("[" + folder_.path().string()));
+    return line.substr(0, line.find("[/"));
   }
 
   static constexpr const char* kOpenMpi = "mpirun (Open MPI) 4.1.4";
@@ -94,9 +94,38 @@ TEST_F(LaunchTool, open_mpi_is_told_that_root_is_meant) {
 }
 
 TEST_F(LaunchTool, other_mpis_get_the_number_of_ranks_alone) {
-  mpirun("HYDRA build details:");
   script("id", "echo 0");
-  EXPECT_EQ(options("8 train"), "[-n][8]");
+  for (const char* version : {"HYDRA build details:", "Intel(R) MPI Library for Linux* OS, Version 2021.11"}) {
+    mpirun(version);
+    EXPECT_EQ(options("8 train"), "[-n][8]") << version;
+  }
+}
+
+TEST_F(LaunchTool, hydra_starts_each_rank_by_what_tells_it_late_of_a_death) {
+  const std::string convoy = "[" + folder_.path().string() + "/convoy][train]";
+  mpirun("HYDRA build details:\n    Version: 4.0.2");
+  EXPECT_THAT(launch("2 train").output, EndsWith("[2][" CONVOY_TEST_SOURCE_DIR "/tools/hydra_rank]" + convoy));
+  mpirun(kOpenMpi);
+  EXPECT_THAT(launch("2 train").output, EndsWith("[none]" + convoy));
+}
+
+TEST_F(LaunchTool, of_a_rank_under_hydra_only_a_death_by_a_signal_comes_late) {
+  script("sleep", "echo \"held for $1 s\"");
+  const auto run = [&](const std::string& command) {
+    script("rank", command);
+    return test::run_shell("LC_ALL=C PMI_RANK=3 PATH='" + folder_.path().string() +
+                           ":'$PATH bash -c '\"" CONVOY_TEST_SOURCE_DIR "/tools/hydra_rank\" rank; exit $?' 2>&1");
+  };
+  const auto failed = run("echo said >&2; exit 3");
+  EXPECT_EQ(failed.output, "said\n");
+  EXPECT_EQ(failed.code, 3);
+  EXPECT_EQ(run("exit 255").code, 255) << "no signal has that number";
+  EXPECT_EQ(run("kill -USR1 $PPID; exit 75").code, 75) << "a signal to the whole group is not the end of it";
+  const auto killed = run("kill -9 $$");
+  EXPECT_THAT(killed.output, AllOf(StartsWith("convoy: worker 3 on "),
+                                   HasSubstr(" was ended by SIGKILL\nheld for 5 s\n"), HasSubstr("Killed")))
+      << "and it ends by the same signal";
+  EXPECT_EQ(killed.code, 128 + 9);
 }
 
 TEST_F(LaunchTool, what_is_missing_is_one_line) {
