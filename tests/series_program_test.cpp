@@ -37,10 +37,11 @@ class SeriesProgram : public test::ProgramTest {
 
   // The series is stopped by a signal in its second run, goes on, and then is what it would have been. Processes agree
   // on a stop within two seconds: by then the second run may be done, and the third must not begin.
-  void expect_to_go_on(const std::string& program, const std::string& options) {
-    const std::string command = program + kTrain + options;
+  void expect_to_go_on(const std::string& program, int epochs, const std::string& options) {
+    const std::string steps = std::to_string(epochs * 15);
+    const std::string command = program + kTrain + "--epochs " + std::to_string(epochs) + " " + options;
     const auto stopped = shell(command + "--repeat 3 --out series 2>&1 &\njob=$!\n" +
-                               wait_for("[ -s series/seed-5/metrics.jsonl ]", 60) + "kill -TERM $job\nwait $job");
+                               wait_for("[ -s series/seed-5/metrics.jsonl ]") + "kill -TERM $job\nwait $job");
     ASSERT_EQ(stopped.code, 75) << stopped.output;
     EXPECT_EQ(test::summary_of(file("series/seed-4"))["state"], "done");
     const bool is_within_a_run = test::summary_of(file("series/seed-5"))["state"] == "stopped";
@@ -49,9 +50,10 @@ class SeriesProgram : public test::ProgramTest {
 
     const auto done = shell(program + "train --resume auto --out series 2>&1");
     ASSERT_EQ(done.code, 0) << done.output;
-    EXPECT_THAT(done.output, AllOf(HasSubstr("the run in series/seed-4 has taken its 3000 steps: nothing to resume"),
-                                   HasSubstr(is_within_a_run ? "resumed after step" : "seed-5 has taken its 3000"),
-                                   HasSubstr("(n = 3)")));
+    EXPECT_THAT(done.output,
+                AllOf(HasSubstr("the run in series/seed-4 has taken its " + steps + " steps: nothing to resume"),
+                      HasSubstr(is_within_a_run ? "resumed after step" : "seed-5 has taken its " + steps),
+                      HasSubstr("(n = 3)")));
     EXPECT_EQ(text_of(file("series/seed-4/summary.json")), first);
     EXPECT_FALSE(fs::exists(file("series.1"))) << "moved aside";
     for (const std::string seed : {"5", "6"}) {
@@ -61,18 +63,18 @@ class SeriesProgram : public test::ProgramTest {
     }
     const auto again = shell(command + "--repeat 3 --out series --resume auto 2>&1");
     EXPECT_EQ(again.code, 0);
-    EXPECT_THAT(again.output, AllOf(HasSubstr("the run in series/seed-4 has taken its 3000 steps"),
+    EXPECT_THAT(again.output, AllOf(HasSubstr("the run in series/seed-4 has taken its " + steps + " steps"),
                                     HasSubstr("the run in series/seed-6 has taken"), HasSubstr("(n = 3)")));
   }
 };
 
-// 3000 steps, long enough for a signal to come between.
-TEST_F(SeriesProgram, goes_on_with_the_seeds_that_are_not_done) { expect_to_go_on("\"$CONVOY\" ", ""); }
+// Long enough for a signal to come between.
+TEST_F(SeriesProgram, goes_on_with_the_seeds_that_are_not_done) { expect_to_go_on("\"$CONVOY\" ", 200, ""); }
 
 TEST_F(SeriesProgram, of_processes_too) {
   if (!mpi_missing().empty()) GTEST_SKIP() << mpi_missing();
   if (test::run_shell("command -v mpirun").code != 0) GTEST_SKIP() << "no mpirun on the PATH";
-  expect_to_go_on("\"$launch\" 2 ", "--average every:3 --average-delay 1 ");
+  expect_to_go_on("\"$launch\" 2 ", 60, "--average every:3 --average-delay 1 ");
 }
 
 TEST_F(SeriesProgram, prints_a_table_and_moves_an_old_series_aside) {
