@@ -81,8 +81,7 @@ def train_all(convoy, runs, jobs):
 
     waiting = [(run, options) for run, options in runs if not is_done(run, options)]
     with ThreadPoolExecutor(jobs) as pool:
-        for run, options in waiting:
-            pool.submit(one, run, options)
+        list(pool.map(lambda each: one(*each), waiting))  # the list takes along what they raise
     return failures[0] if failures else None
 
 
