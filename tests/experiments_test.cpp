@@ -127,6 +127,7 @@ TEST_F(RecipeExperiment, trains_several_at_a_time_each_as_it_would_alone) {
   const double together[] = {summary(0)["test_loss"], summary(1)["test_loss"], summary(2)["test_loss"]};
   for (const int seed : {0, 1, 2}) {
     EXPECT_THAT(outcome.output, HasSubstr("seed-" + std::to_string(seed) + ": test accuracy "));
+    EXPECT_THAT(outcome.output, HasSubstr(" [" + std::to_string(seed + 1) + " of 3]"));
     std::filesystem::remove_all(run(seed));
   }
   ASSERT_EQ(experiment("--seeds 3").code, 0);

@@ -1,5 +1,6 @@
 """What the experiments share: a run that is done is not run again."""
 
+import itertools
 import os
 import queue
 import subprocess
@@ -54,14 +55,15 @@ def train_all(convoy, runs, jobs):
     """Trains each of `runs`, (folder, options), as train() does, `jobs` at a time, each of these on cores of its own.
 
     Gives (folder, exit status) of the first that failed, after which none is started, or None. Of several at a time
-    only the accuracy is shown, and all that a failed one has said.
+    only the accuracy is shown, how many are done, and all that a failed one has said.
     """
     if jobs == 1:
         return next(((run, status) for run, options in runs if (status := train(convoy, run, options)) != 0), None)
     cores = sorted(os.sched_getaffinity(0))
     if not 1 <= jobs <= len(cores):
         fail(f"--jobs {jobs}: 1 to {len(cores)}, the cores that may be used", 2)
-    free, failures = queue.SimpleQueue(), []
+    waiting = [(run, options) for run, options in runs if not is_done(run, options)]
+    free, failures, trained = queue.SimpleQueue(), [], itertools.count(1)
     for job in range(jobs):
         free.put(",".join(map(str, cores[job::jobs])))
 
@@ -74,12 +76,12 @@ def train_all(convoy, runs, jobs):
         ended = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
         free.put(mine)
         if ended.returncode == 0:
-            print(f"{run}: test accuracy {read_summary(run)['test_accuracy']:.4f}", flush=True)
+            accuracy = read_summary(run)["test_accuracy"]
+            print(f"{run}: test accuracy {accuracy:.4f} [{next(trained)} of {len(waiting)}]", flush=True)
         else:
             failures.append((run, ended.returncode))
             print(ended.stdout, flush=True)
 
-    waiting = [(run, options) for run, options in runs if not is_done(run, options)]
     with ThreadPoolExecutor(jobs) as pool:
         list(pool.map(lambda each: one(*each), waiting))  # the list takes along what they raise
     return failures[0] if failures else None
