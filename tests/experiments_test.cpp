@@ -160,7 +160,7 @@ TEST_F(AveragingExperiment, gives_each_cell_s_gap_to_one_rank_paired_by_seed) {
   const ShellOutcome outcome = averaging("--regime rank --seeds 2");
   ASSERT_EQ(outcome.code, 0) << outcome.output;
   const std::vector<std::string> row = table_row(outcome.output, "2 ranks, every:4");
-  ASSERT_EQ(row.size(), 7U) << outcome.output;
+  ASSERT_EQ(row.size(), 8U) << outcome.output;
   double gap[2], same_batch[2];
   for (const int seed : {0, 1}) {
     const double found = accuracy_of("rank/2_ranks-every:4", seed);
@@ -173,9 +173,9 @@ TEST_F(AveragingExperiment, gives_each_cell_s_gap_to_one_rank_paired_by_seed) {
   ASSERT_EQ(std::sscanf(row[2].c_str(), " %lf ± %lf", &mean, &half), 2) << row[2];
   EXPECT_NEAR(mean, (gap[0] + gap[1]) / 2, kRounding);
   EXPECT_NEAR(half, kStudent * std::abs(gap[0] - gap[1]) / 2, kRounding);
-  ASSERT_EQ(std::sscanf(row[3].c_str(), " %lf", &mean), 1) << row[3];
+  ASSERT_EQ(std::sscanf(row[4].c_str(), " %lf", &mean), 1) << row[4];
   EXPECT_NEAR(mean, (same_batch[0] + same_batch[1]) / 2, kRounding);
-  EXPECT_EQ(std::stoi(row[4]), 3);  // 300 images in global batches of 128
+  EXPECT_EQ(std::stoi(row[5]), 3);  // 300 images in global batches of 128
 
   const ShellOutcome again = averaging("--regime rank --seeds 2");
   EXPECT_EQ(table_row(again.output, "2 ranks, every:4"), row);
@@ -209,6 +209,40 @@ TEST_F(AveragingExperiment, gives_a_cell_options_of_its_own) {
   }
 }
 
+TEST_F(AveragingExperiment, trains_each_cell_as_tuning_has_found_best_for_it) {
+  const ShellOutcome outcome = averaging(
+      "--regime batch --seeds 1 --data synthetic:1500 --held-out 300 --tune '--learning-rate 0.25' '--learning-rate "
+      "0'");
+  ASSERT_EQ(outcome.code, 0) << outcome.output;
+  for (const std::string cell : {"one_rank", "2_ranks-every:4", "2_ranks-step"}) {
+    const auto summary = [&](const std::string& run) {
+      return Json::parse(std::ifstream(folder_.path() / "runs/seed/batch" / cell / run / "summary.json"));
+    };
+    const double accuracies[] = {summary("tuning-0")["validation_accuracy"],
+                                 summary("tuning-1")["validation_accuracy"]};
+    EXPECT_EQ(summary("seed-0")["configuration"]["learning-rate"], accuracies[0] >= accuracies[1] ? 0.25 : 0) << cell;
+    EXPECT_EQ(summary("tuning-1")["configuration"]["validation"], 300) << cell;
+    EXPECT_EQ(summary("seed-0")["configuration"]["validation"], 0) << cell;
+  }
+  const std::vector<std::string> row = table_row(outcome.output, "2 ranks, step");  // the first table's
+  EXPECT_EQ(row.size(), 3U + 8U);
+}
+
+// Of made-up runs: what is best known of an interval.
+TEST_F(AveragingExperiment, says_whether_an_aim_is_reached_only_where_the_interval_does) {
+  const auto verdict = [](const std::string& gaps) {
+    return run_shell("PYTHONDONTWRITEBYTECODE=1 PYTHONPATH='" CONVOY_TEST_SOURCE_DIR
+                     "/tools/experiments' python3 -c 'from gaps import verdict; print(verdict(" +
+                     gaps + ", 0.3))' 2>&1")
+        .output;
+  };
+  EXPECT_EQ(verdict("[0.1, 0.12, 0.08]"), "reached\n");
+  EXPECT_EQ(verdict("[0.9, 0.92, 0.88]"), "missed\n");
+  EXPECT_EQ(verdict("[0.1, 0.9, -0.4]"), "not resolved\n");
+  EXPECT_EQ(verdict("[0.5, 1.9, -0.4]"), "not resolved\n");
+  EXPECT_EQ(verdict("[0.1]"), "one seed\n");
+}
+
 TEST_F(AveragingExperiment, refuses_options_that_it_gives_itself) {
   const ShellOutcome outcome = averaging("--batch 32");
   EXPECT_EQ(outcome.code, 2);
@@ -216,6 +250,9 @@ TEST_F(AveragingExperiment, refuses_options_that_it_gives_itself) {
   const ShellOutcome unknown = averaging("--with every:5 '--seed 1'");
   EXPECT_EQ(unknown.code, 2);
   EXPECT_THAT(unknown.output, HasSubstr("--with every:5: one of one rank, same batch, every:4, step"));
+  const ShellOutcome held = averaging("--tune '--learning-rate 1' --validation 10");
+  EXPECT_EQ(held.code, 2);
+  EXPECT_THAT(held.output, HasSubstr("--tune holds images out by itself"));
   const ShellOutcome hidden = averaging("--with every:4 '--batch 32'");
   EXPECT_EQ(hidden.code, 2);
   EXPECT_THAT(hidden.output, HasSubstr("--batch is given to each run"));
