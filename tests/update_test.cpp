@@ -327,8 +327,9 @@ TEST_P(Muon, the_workspace_holds_four_matrices_and_nothing_is_written_past_it) {
 }
 
 const MuonCase kMuonCases[] = {
-    {16, 27, 3, 0.6F, true, true},   {27, 16, 3, 0.6F, true, true}, {64, 216, 5, 0.95F, true, false},
-    {90, 33, 5, 0.95F, false, true}, {1, 40, 3, 0, false, true},    {40, 1, 3, 0.6F, true, true},
+    {16, 27, 3, 0.6F, true, true},   {27, 16, 3, 0.6F, true, true},  {64, 216, 5, 0.95F, true, false},
+    {90, 33, 5, 0.95F, false, true}, {1, 40, 3, 0, false, true},     {40, 1, 3, 0.6F, true, true},
+    {20, 24, 4, 0.9F, true, false},  {24, 90, 7, 0.9F, true, false}, {90, 24, 2, 0.9F, true, false},
 };
 INSTANTIATE_TEST_SUITE_P(, Muon, ::testing::ValuesIn(kMuonCases));
 

@@ -15,6 +15,9 @@ namespace {
 
 constexpr float kA = 3.4445F, kB = -4.7750F, kC = 2.0315F;
 constexpr double kNormEpsilon = 1e-7;
+// Iterations: the rounding of their square grows with each, and after more than three is no longer fp32's.
+constexpr int kAtOnce = 3;
+constexpr std::size_t kSquares = 4;
 
 // Row-major C [m,n] = alpha op(A) op(B) + beta C.
 void multiply(char transpose_a, char transpose_b, int m, int n, int k, float alpha, const float* a, int lda,
@@ -35,7 +38,7 @@ class Muon final : public Update {
     }
   }
 
-  std::size_t workspace_bytes() const override { return (2 * largest_ + 2 * largest_square_) * sizeof(float); }
+  std::size_t workspace_bytes() const override { return (2 * largest_ + kSquares * largest_square_) * sizeof(float); }
 
   void enqueue(const UpdateOperands& operands) override {
     for (const MuonSpec::Matrix& matrix : spec_.matrices) update(matrix, operands);
@@ -79,16 +82,14 @@ class Muon final : public Update {
     });
   }
 
-  // X <- (a I + b A + c A^2) X from X / (|X| + 1e-7), with A = X X^T; where there are more rows than columns the same
-  // on the transposed side, X <- X (a I + b A + c A^2) with A = X^T X, so that A is the small square. Returns where
-  // the result lies.
+  // X <- P X with P = a I + b A + c A^2 and A = X X^T, from X / (|X| + 1e-7); where there are more rows than columns
+  // the same on the transposed side, X <- X P with A = X^T X, so that A is the small square. Returns where the result
+  // lies. P is a polynomial of A, so the next A is P A P, and several iterations multiply X once, by the product of
+  // their P: each but the first saves 4 n^2 L operations for 6 n^3, with n the shorter side and L the longer.
   float* orthogonalise(const MuonSpec::Matrix& matrix, float* x, const UpdateOperands& operands) const {
-    const int rows = matrix.rows, columns = matrix.columns;
-    const bool is_tall = rows > columns;
-    const int n = std::min(rows, columns), longer = std::max(rows, columns);
+    const int n = std::min(matrix.rows, matrix.columns), longer = std::max(matrix.rows, matrix.columns);
     float* other = static_cast<float*>(operands.workspace) + largest_;
-    float* square = static_cast<float*>(operands.workspace) + 2 * largest_;
-    float* polynomial = square + largest_square_;
+    float* squares = other + largest_;
 
     const double norm = std::sqrt(sum_of_squares(x, elements(matrix), context_));
     const auto inverse = static_cast<float>(1 / (norm + kNormEpsilon));
@@ -96,19 +97,42 @@ class Muon final : public Update {
     for_parts(count, context_.threads, [&](int, std::int64_t begin, std::int64_t end) {
       context_.kernels->arena.scale(x + begin, x + begin, inverse, end - begin);
     });
-    for (int i = 0; i < spec_.iterations; ++i) {
-      multiply(is_tall ? 'T' : 'N', is_tall ? 'N' : 'T', n, n, longer, 1, x, columns, x, columns, 0, square);
-      std::memcpy(polynomial, square, sizeof(float) * static_cast<std::size_t>(n) * static_cast<std::size_t>(n));
-      multiply('N', 'N', n, n, n, kC, square, n, square, n, kB, polynomial);
-      for (int d = 0; d < n; ++d) polynomial[static_cast<std::size_t>(d) * static_cast<std::size_t>(n + 1)] += kA;
-      if (is_tall) {
-        multiply('N', 'N', rows, columns, n, 1, x, columns, polynomial, n, 0, other);
-      } else {
-        multiply('N', 'N', rows, columns, n, 1, polynomial, n, x, columns, 0, other);
-      }
+    const int at_once = 4 * longer > 6 * n ? kAtOnce : 1;
+    for (int done = 0; done < spec_.iterations; done += at_once) {
+      iterate(matrix, std::min(at_once, spec_.iterations - done), x, other, squares);
       std::swap(x, other);
     }
     return x;
+  }
+
+  void iterate(const MuonSpec::Matrix& matrix, int iterations, const float* x, float* result, float* squares) const {
+    const int rows = matrix.rows, columns = matrix.columns, n = std::min(rows, columns);
+    const bool is_tall = rows > columns;
+    const std::size_t bytes = sizeof(float) * static_cast<std::size_t>(n) * static_cast<std::size_t>(n);
+    float *square = squares, *polynomial = square + largest_square_, *product = polynomial + largest_square_,
+          *spare = product + largest_square_;
+    multiply(is_tall ? 'T' : 'N', is_tall ? 'N' : 'T', n, n, std::max(rows, columns), 1, x, columns, x, columns, 0,
+             square);
+    for (int i = 0; i < iterations; ++i) {
+      if (i > 0) {
+        multiply('N', 'N', n, n, n, 1, square, n, polynomial, n, 0, spare);
+        multiply('N', 'N', n, n, n, 1, polynomial, n, spare, n, 0, square);
+      }
+      std::memcpy(polynomial, square, bytes);
+      multiply('N', 'N', n, n, n, kC, square, n, square, n, kB, polynomial);
+      for (int d = 0; d < n; ++d) polynomial[static_cast<std::size_t>(d) * static_cast<std::size_t>(n + 1)] += kA;
+      if (i == 0) {
+        std::memcpy(product, polynomial, bytes);
+      } else {
+        multiply('N', 'N', n, n, n, 1, polynomial, n, product, n, 0, spare);
+        std::swap(product, spare);
+      }
+    }
+    if (is_tall) {
+      multiply('N', 'N', rows, columns, n, 1, x, columns, product, n, 0, result);
+    } else {
+      multiply('N', 'N', rows, columns, n, 1, product, n, x, columns, 0, result);
+    }
   }
 
   MuonSpec spec_;
