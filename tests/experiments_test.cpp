@@ -184,14 +184,20 @@ TEST_F(AveragingExperiment, gives_each_cell_s_gap_to_one_rank_paired_by_seed) {
 
 TEST_F(AveragingExperiment, trains_every_cell_by_the_recipe_given) {
   const std::string recipe = (folder_.path() / "own.toml").string();
-  std::ofstream(recipe) << "model = \"seed\"\nbatch = 64\nlearning-rate = 0.25\n";
+  std::ofstream(recipe) << "model = \"seed\"\nbatch = 50\nbatch-per-rank = 50\nlearning-rate = 0.25\n";
   const ShellOutcome outcome = averaging("--regime rank --seeds 1 --recipe '" + recipe + "'");
   ASSERT_EQ(outcome.code, 0) << outcome.output;
-  for (const char* cell : {"one_rank", "one_rank-batch_of_2", "2_ranks-every:4", "2_ranks-step"}) {
-    const auto path = folder_.path() / "runs/own/rank" / cell / "seed-0/summary.json";
-    EXPECT_EQ(Json::parse(std::ifstream(path))["configuration"]["learning-rate"], 0.25) << cell;
-  }
+  const auto expect = [&](const std::string& cell, int steps) {  // for 300 images
+    const Json summary = Json::parse(std::ifstream(folder_.path() / "runs/own" / cell / "seed-0/summary.json"));
+    EXPECT_EQ(summary["configuration"]["learning-rate"], 0.25) << cell;
+    EXPECT_EQ(summary["steps"], steps) << cell;
+  };
+  expect("rank/one_rank", 6);
+  for (const char* cell : {"rank/one_rank-batch_of_2", "rank/2_ranks-every:4", "rank/2_ranks-step"}) expect(cell, 3);
   EXPECT_THAT(outcome.output, HasSubstr("own on synthetic:300"));
+
+  ASSERT_EQ(averaging("--regime batch --seeds 1 --recipe '" + recipe + "'").code, 0);
+  for (const char* cell : {"batch/one_rank", "batch/2_ranks-every:4", "batch/2_ranks-step"}) expect(cell, 6);
 }
 
 TEST_F(AveragingExperiment, gives_a_cell_options_of_its_own) {
