@@ -21,7 +21,6 @@ namespace convoy::test {
 namespace {
 
 using testing::HasSubstr;
-using testing::StartsWith;
 using Json = nlohmann::json;
 
 class ScalingExperiment : public testing::Test {
@@ -59,15 +58,6 @@ class ScalingExperiment : public testing::Test {
     return found.at(found.size() / 2);
   }
 
-  // What the bench is kept to have said, for the next experiment.
-  void set_average(double seconds_of_smallest, double seconds) const {
-    const std::filesystem::path path = folder_.path() / "runs/seed-baseline-batch-8/round-0/average.json";
-    Json row = Json::parse(std::ifstream(path));
-    row["seconds_of_smallest"] = seconds_of_smallest;
-    row["average_seconds"] = seconds;
-    std::ofstream(path) << row;
-  }
-
   TemporaryFolder folder_;
 };
 
@@ -90,20 +80,6 @@ TEST_F(ScalingExperiment, gives_efficiencies_of_convoy_and_of_pytorch) {
   const ShellOutcome again = experiment(script);
   EXPECT_THAT(again.output, HasSubstr("round-0/step: done before"));
   EXPECT_EQ(table_row(again.output, "8 | step"), table_row(outcome.output, "8 | step"));
-}
-
-TEST_F(ScalingExperiment, predicts_from_an_average_that_can_be_timed) {
-  const std::string script = R"(echo '{"images_per_second": 100}')";
-  ASSERT_EQ(experiment(script).code, 0);
-  const auto predicted = [&](double seconds) {
-    set_average(1e-5, seconds);
-    const ShellOutcome outcome = experiment(script);
-    EXPECT_EQ(outcome.code, 0) << outcome.output;
-    const std::vector<std::string> cells = table_row(outcome.output, "8 | step");
-    return cells.size() > 4 ? cells[4] : outcome.output;
-  };
-  EXPECT_THAT(predicted(1e-2), StartsWith(" 0."));
-  EXPECT_EQ(predicted(1e-6), " average too short to time ");  // shorter than that of a number
 }
 
 TEST_F(ScalingExperiment, says_what_pytorch_lacks) {
