@@ -40,10 +40,11 @@ std::optional<AveragingPolicy> node_policy_of(const RunConfig& config) {
 void check(const RunConfig& config, const AveragingPolicy& policy) {
   const AveragingSettings& settings = config.averaging;
   const bool wants_weights = !settings.node.empty() || settings.outer != OuterKind::average || settings.delay > 0 ||
-                             settings.moments != MomentsRule::local;
+                             settings.moments == MomentsRule::reset;  // `average` they are: equal on all ranks
   if (policy.ever_averages_gradients() && wants_weights) {
     fail_usage(
-        "--average {} averages gradients: --average-node, --outer, --moments and --average-delay are for policies that "
+        "--average {} averages gradients: --average-node, --outer, --moments reset and --average-delay are for "
+        "policies that "
         "average weights, such as every:4",
         policy.text());
   }
