@@ -307,7 +307,7 @@ TEST_P(Muon, matches_the_double_precision_reference) {
   if (c.momentum != 0) expect_near(state.first, expected.first, 1e-6);
 }
 
-TEST_P(Muon, the_workspace_holds_four_matrices_and_nothing_is_written_past_it) {
+TEST_P(Muon, nothing_is_written_past_the_workspace_or_the_matrix) {
   const MuonCase& c = GetParam();
   MuonSpec spec;
   spec.matrices = {{0, c.rows, c.columns, 0, 0}};

@@ -44,8 +44,7 @@ void check(const RunConfig& config, const AveragingPolicy& policy) {
   if (policy.ever_averages_gradients() && wants_weights) {
     fail_usage(
         "--average {} averages gradients: --average-node, --outer, --moments reset and --average-delay are for "
-        "policies that "
-        "average weights, such as every:4",
+        "policies that average weights, such as every:4",
         policy.text());
   }
   if (config.start == WeightStart::own && settings.outer != OuterKind::average) {
