@@ -133,11 +133,30 @@ TEST_F(RecipeExperiment, trains_several_at_a_time_each_as_it_would_alone) {
   ASSERT_EQ(experiment("--seeds 3").code, 0);
   for (const int seed : {0, 1, 2}) EXPECT_EQ(summary(seed)["test_loss"], together[seed]) << seed;
 
+  const ShellOutcome held_out = experiment("--seeds 1 --first-seed 3 --jobs 2 --validation 40");
+  EXPECT_THAT(held_out.output, HasSubstr("seed-3: validation accuracy "));  // as long as anything is chosen by it
+  std::filesystem::remove_all(run(3));
+
   const ShellOutcome failed = experiment("--seeds 5 --first-seed 3 --jobs 2 --optimizer adan");
   EXPECT_EQ(failed.code, 2);
   EXPECT_THAT(failed.output, HasSubstr("--optimizer"));  // what the run has said
   EXPECT_THAT(failed.output, HasSubstr("ended with exit status 2"));
   EXPECT_THAT(failed.output, Not(HasSubstr("--seed 7")));  // none is started after it
+}
+
+TEST_F(RecipeExperiment, stops_its_trainings_when_it_is_stopped) {
+  if (run_shell("test $(nproc) -ge 2").code != 0) GTEST_SKIP() << "one core";
+  const std::string two_run = "[ $(grep -l '\"state\": \"running\"' runs/seed-*/summary.json | wc -l) = 2 ]";
+  const ShellOutcome outcome =
+      run_shell("cd '" + folder_.path().string() +
+                "' && exec 2>&1; python3 '" CONVOY_TEST_SOURCE_DIR
+                "/tools/experiments/recipe' seed-baseline --convoy '" CONVOY_TEST_EXECUTABLE
+                "' --data synthetic:2000 --epochs 100000 --threads 1 --out runs --seeds 3 --jobs 2 & "
+                "for i in $(seq 300); do " +
+                two_run + " && break; sleep 0.1; done; kill -TERM $!; wait $!; echo status $?");
+  EXPECT_THAT(outcome.output, HasSubstr("interrupted; the same command goes on from there\nstatus 130"));
+  for (const int seed : {0, 1}) EXPECT_EQ(summary(seed)["state"], "stopped") << seed;
+  EXPECT_FALSE(std::filesystem::exists(run(2)));
 }
 
 // tools/experiments/averaging: what stands in its table is what the runs' summaries say.
@@ -238,7 +257,7 @@ TEST_F(AveragingExperiment, trains_each_cell_as_tuning_has_found_best_for_it) {
 TEST_F(AveragingExperiment, says_whether_an_aim_is_reached_only_where_the_interval_does) {
   const auto verdict = [](const std::string& gaps) {
     return run_shell("PYTHONDONTWRITEBYTECODE=1 PYTHONPATH='" CONVOY_TEST_SOURCE_DIR
-                     "/tools/experiments' python3 -c 'from gaps import verdict; print(verdict(" +
+                     "/tools' python3 -c 'from runs.gaps import verdict; print(verdict(" +
                      gaps + ", 0.3))' 2>&1")
         .output;
   };

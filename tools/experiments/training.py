@@ -3,6 +3,7 @@
 import itertools
 import os
 import queue
+import signal
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
@@ -13,7 +14,9 @@ CONVOY = ROOT / "build" / "convoy"
 sys.path.insert(0, str(ROOT / "tools"))
 sys.dont_write_bytecode = True
 from runs.messages import fail  # noqa: E402
-from runs.run import is_complete, read_summary  # noqa: E402
+from runs.run import final_accuracy, is_complete, read_summary  # noqa: E402
+
+signal.signal(signal.SIGTERM, signal.default_int_handler)  # ends the trainings too, as Control-C does
 
 
 def launched(convoy, processes):
@@ -63,7 +66,7 @@ def train_all(convoy, runs, jobs):
     if not 1 <= jobs <= len(cores):
         fail(f"--jobs {jobs}: 1 to {len(cores)}, the cores that may be used", 2)
     waiting = [(run, options) for run, options in runs if not is_done(run, options)]
-    free, failures, trained = queue.SimpleQueue(), [], itertools.count(1)
+    free, running, failures, trained = queue.SimpleQueue(), set(), [], itertools.count(1)
     for job in range(jobs):
         free.put(",".join(map(str, cores[job::jobs])))
 
@@ -73,17 +76,26 @@ def train_all(convoy, runs, jobs):
         mine = free.get()
         command = ["taskset", "-c", mine, str(convoy), "train", *options, "--out", str(run)]
         print(" ".join(command), flush=True)
-        ended = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+        with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as training:
+            running.add(training)
+            said = training.communicate()[0]
+            running.remove(training)
         free.put(mine)
-        if ended.returncode == 0:
-            accuracy = read_summary(run)["test_accuracy"]
-            print(f"{run}: test accuracy {accuracy:.4f} [{next(trained)} of {len(waiting)}]", flush=True)
+        if training.returncode == 0:
+            measure, accuracy = final_accuracy(read_summary(run))
+            print(f"{run}: {measure.replace('_', ' ')} {accuracy:.4f} [{next(trained)} of {len(waiting)}]", flush=True)
         else:
-            failures.append((run, ended.returncode))
-            print(ended.stdout, flush=True)
+            failures.append((run, training.returncode))
+            print(said, flush=True)
 
     with ThreadPoolExecutor(jobs) as pool:
-        list(pool.map(lambda each: one(*each), waiting))  # the list takes along what they raise
+        try:
+            list(pool.map(lambda each: one(*each), waiting))  # the list takes along what they raise
+        except BaseException:
+            failures.append(None)  # none is started any more
+            for training in list(running):
+                training.terminate()
+            raise
     return failures[0] if failures else None
 
 

@@ -38,6 +38,12 @@ def read_summary(folder):
     return summary
 
 
+def final_accuracy(summary):
+    """(its field, the value): of the validation set where the run had one, else of the test set."""
+    field = "validation_accuracy" if "validation_accuracy" in summary else "test_accuracy"
+    return field, summary.get(field)
+
+
 def is_row(row):
     """Has what a row of its kind must have, as finite numbers."""
     if not isinstance(row, dict):

@@ -2,16 +2,15 @@
 
 import statistics
 
-from training import CONVOY  # noqa: F401  puts tools/ on the path
-
 from runs.groups import deviation
+from runs.run import final_accuracy
 
 # Quantile 0.975 of Student's t by degrees of freedom.
 T = (12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262, 2.228, 2.201, 2.179, 2.160, 2.145, 2.131)
 
 
 def accuracy(summary):
-    return summary.get("validation_accuracy", summary.get("test_accuracy"))
+    return final_accuracy(summary)[1]
 
 
 def interval(values):
