@@ -129,6 +129,12 @@ class Plot(unittest.TestCase):
         points = [list(line.get_ydata()) for line in axes.lines if line.get_marker() in ("o", "s")]
         self.assertEqual(points, [[0.1, 3], [0.2, 9]])
         self.assertEqual([label.get_text() for label in axes.get_xticklabels()], ["a", "b"])
+        self.assertEqual(axes.get_yscale(), "symlog")
+
+    def test_intervals_of_a_few_points_are_drawn_in_proportion(self):
+        figure = drawing.figure_of_intervals(["a", "b"], {"8 ranks": [(0.1, 0.2), (3, 1)]}, "gap (points)", "title")
+        self.addCleanup(drawing.plt.close, figure)
+        self.assertEqual(figure.axes[0].get_yscale(), "linear")
 
 
 if __name__ == "__main__":

@@ -163,20 +163,21 @@ def figure_of(groups, found, axis, title=None):
 
 
 def figure_of_intervals(names, series, label, title):
-    """{series: [(mean, half of its interval) of each name]} as points beside each other, in a style each. Linear near
-    zero, logarithmic where values are large."""
+    """{series: [(mean, half of its interval) of each name]} as points beside each other, in a style each. Where values are
+    too far apart, logarithmic from 1 on."""
     with plt.rc_context({**STYLE, "axes.grid.axis": "y"}):
         figure, axes = plt.subplots(figsize=(7, 3.2), layout="constrained")
         for number, points in enumerate(series.values()):
-            shift = 0.7 * ((number + 0.5) / len(series) - 0.5)
+            shift = 0.4 * ((number + 0.5) / len(series) - 0.5)
             look = style(number)
             axes.errorbar([at + shift for at in range(len(names))], [mean for mean, _ in points],
                           [half for _, half in points], linestyle="", marker=look["marker"], color=look["color"],
                           markersize=5, capsize=2.5, elinewidth=1)
         axes.axhline(0, color=INK, linewidth=0.7)
-        axes.set_yscale("symlog", linthresh=1)
-        axes.yaxis.set_major_locator(SymmetricalLogLocator(base=10, linthresh=1, subs=(1, 2, 5)))
-        axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+        if max(abs(mean) + half for points in series.values() for mean, half in points) > 10:
+            axes.set_yscale("symlog", linthresh=1)
+            axes.yaxis.set_major_locator(SymmetricalLogLocator(base=10, linthresh=1, subs=(1, 2, 5)))
+            axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
         axes.set_xticks(range(len(names)), names)
         axes.set_ylabel(label)
         axes.set_title(title, loc="left")
