@@ -31,13 +31,17 @@ class RecipeExperiment : public testing::Test {
     if (run_shell("python3 --version").code != 0) GTEST_SKIP() << "no python3 on the PATH";
   }
 
-  ShellOutcome experiment(const std::string& options) const {
-    return run_shell("cd '" + folder_.path().string() +
-                     "' && python3 '" CONVOY_TEST_SOURCE_DIR
-                     "/tools/experiments/recipe' seed-baseline --convoy '" CONVOY_TEST_EXECUTABLE
-                     "' --data synthetic:200 --epochs 2 --threads 1 --out runs " +
-                     options + " 2>&1");
+  // In the folder; of what is given twice the last counts.
+  static std::string command(const std::string& options) {
+    return "python3 '" CONVOY_TEST_SOURCE_DIR
+           "/tools/experiments/recipe' seed-baseline --convoy '" CONVOY_TEST_EXECUTABLE
+           "' --data synthetic:200 --epochs 2 --threads 1 --out runs " +
+           options + " 2>&1";
   }
+  ShellOutcome in_folder(const std::string& script) const {
+    return run_shell("cd '" + folder_.path().string() + "' && " + script);
+  }
+  ShellOutcome experiment(const std::string& options) const { return in_folder(command(options)); }
   std::filesystem::path run(int seed) const { return folder_.path() / "runs" / ("seed-" + std::to_string(seed)); }
   Json summary(int seed) const { return Json::parse(std::ifstream(run(seed) / "summary.json")); }
   // test_accuracy after an epoch, from the run's metrics.
@@ -146,14 +150,11 @@ TEST_F(RecipeExperiment, trains_several_at_a_time_each_as_it_would_alone) {
 
 TEST_F(RecipeExperiment, stops_its_trainings_when_it_is_stopped) {
   if (run_shell("test $(nproc) -ge 2").code != 0) GTEST_SKIP() << "one core";
-  const std::string two_run = "[ $(grep -l '\"state\": \"running\"' runs/seed-*/summary.json | wc -l) = 2 ]";
-  const ShellOutcome outcome =
-      run_shell("cd '" + folder_.path().string() +
-                "' && exec 2>&1; python3 '" CONVOY_TEST_SOURCE_DIR
-                "/tools/experiments/recipe' seed-baseline --convoy '" CONVOY_TEST_EXECUTABLE
-                "' --data synthetic:2000 --epochs 100000 --threads 1 --out runs --seeds 3 --jobs 2 & "
-                "for i in $(seq 300); do " +
-                two_run + " && break; sleep 0.1; done; kill -TERM $!; wait $!; echo status $?");
+  const std::string two_run =
+      "[ $(grep -l '\"state\": \"running\"' runs/seed-*/summary.json 2>/dev/null | wc -l) = 2 ]";
+  const ShellOutcome outcome = in_folder("{ " + command("--data synthetic:2000 --epochs 100000 --seeds 3 --jobs 2") +
+                                         " & for i in $(seq 300); do " + two_run +
+                                         " && break; sleep 0.1; done; kill -TERM $!; wait $!; echo status $?; }");
   EXPECT_THAT(outcome.output, HasSubstr("interrupted; the same command goes on from there\nstatus 130"));
   for (const int seed : {0, 1}) EXPECT_EQ(summary(seed)["state"], "stopped") << seed;
   EXPECT_FALSE(std::filesystem::exists(run(2)));
@@ -163,8 +164,7 @@ TEST_F(RecipeExperiment, stops_its_trainings_when_it_is_stopped) {
 class AveragingExperiment : public RecipeExperiment {
  protected:
   ShellOutcome averaging(const std::string& options) const {
-    return run_shell("cd '" + folder_.path().string() +
-                     "' && python3 '" CONVOY_TEST_SOURCE_DIR
+    return in_folder("python3 '" CONVOY_TEST_SOURCE_DIR
                      "/tools/experiments/averaging' --convoy '" CONVOY_TEST_EXECUTABLE
                      "' --data synthetic:300 --epochs 1 --threads 1 --ranks 2 --policies every:4 step --out runs " +
                      options + " 2>&1");

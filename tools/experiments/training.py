@@ -6,6 +6,7 @@ import queue
 import signal
 import subprocess
 import sys
+import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -15,8 +16,6 @@ sys.path.insert(0, str(ROOT / "tools"))
 sys.dont_write_bytecode = True
 from runs.messages import fail  # noqa: E402
 from runs.run import final_accuracy, is_complete, read_summary  # noqa: E402
-
-signal.signal(signal.SIGTERM, signal.default_int_handler)  # ends the trainings too, as Control-C does
 
 
 def launched(convoy, processes):
@@ -66,7 +65,8 @@ def train_all(convoy, runs, jobs):
     if not 1 <= jobs <= len(cores):
         fail(f"--jobs {jobs}: 1 to {len(cores)}, the cores that may be used", 2)
     waiting = [(run, options) for run, options in runs if not is_done(run, options)]
-    free, running, failures, trained = queue.SimpleQueue(), set(), [], itertools.count(1)
+    free, failures, trained = queue.SimpleQueue(), [], itertools.count(1)
+    running, stopped = set(), threading.Event()
     for job in range(jobs):
         free.put(",".join(map(str, cores[job::jobs])))
 
@@ -78,9 +78,13 @@ def train_all(convoy, runs, jobs):
         print(" ".join(command), flush=True)
         with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as training:
             running.add(training)
+            if stopped.is_set():  # while this one was being started
+                training.terminate()
             said = training.communicate()[0]
             running.remove(training)
         free.put(mine)
+        if stopped.is_set():
+            return
         if training.returncode == 0:
             measure, accuracy = final_accuracy(read_summary(run))
             print(f"{run}: {measure.replace('_', ' ')} {accuracy:.4f} [{next(trained)} of {len(waiting)}]", flush=True)
@@ -91,8 +95,8 @@ def train_all(convoy, runs, jobs):
     with ThreadPoolExecutor(jobs) as pool:
         try:
             list(pool.map(lambda each: one(*each), waiting))  # the list takes along what they raise
-        except BaseException:
-            failures.append(None)  # none is started any more
+        except BaseException:  # which leaves those out that have not begun
+            stopped.set()
             for training in list(running):
                 training.terminate()
             raise
@@ -104,3 +108,12 @@ def end_if(failure):
     if failure:
         run, status = failure
         fail(f"{run} ended with exit status {status}; the same command goes on from there", max(status, 1))
+
+
+def until_interrupted(main):
+    """main(), which Control-C and SIGTERM end, and its trainings with it, with a line."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        main()
+    except KeyboardInterrupt:
+        fail("interrupted; the same command goes on from there", 130)
