@@ -5,6 +5,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <filesystem>
 #include <fstream>
 #include <nlohmann/json.hpp>
 #include <set>
@@ -17,9 +18,12 @@
 namespace convoy {
 namespace {
 
+namespace fs = std::filesystem;
+using testing::AllOf;
 using testing::ElementsAre;
 using testing::HasSubstr;
 using testing::IsEmpty;
+using testing::StartsWith;
 
 template <typename Function>
 std::string usage_error(Function function) {
@@ -220,6 +224,50 @@ TEST(RunConfigs, a_group_inherits_what_its_table_does_not_say) {
   EXPECT_EQ(config.group("norm").learning_rate, 0.5);
   EXPECT_EQ(config.group("norm").schedule, ScheduleKind::cosine);
   EXPECT_EQ(config.group("filters"), config.optimizer);
+}
+
+TEST(RunConfigs, a_recipe_over_another_changes_what_it_says_and_keeps_the_rest) {
+  const RunConfig base = resolve_config("airbench94", {}), config = resolve_config("airbench94-parallel", {});
+  EXPECT_EQ(config.average, "post-local:4,4");
+  EXPECT_EQ(config.group("filters").momentum, 0.9);
+  EXPECT_EQ(config.group("filters").learning_rate, base.group("filters").learning_rate);
+  EXPECT_EQ(config.group("dense"), base.group("dense"));
+  EXPECT_EQ(config.batch, 2000);
+  EXPECT_EQ(config.name, "airbench94-parallel");
+  EXPECT_EQ(config.origins.at("batch"), base.origins.at("batch"));
+}
+
+TEST(RunConfigs, a_base_is_found_by_name_or_beside_the_recipe_and_keeps_its_name) {
+  const TemporaryFolder folder;
+  const auto write = [&](const char* name, const std::string& text) {
+    fs::create_directories((folder.path() / name).parent_path());
+    std::ofstream(folder.path() / name) << text;
+    return (folder.path() / name).string();
+  };
+  write("bases/net.json", "{}");
+  write("bases/first.toml",
+        "name = \"first\"\ndescription = \"of first\"\nbase = \"local-sgd\"\nmodel = \"net.json\"\n"
+        "epochs = 3\n");
+  const std::string second = write("second.toml", "epochs = 4\nbase = \"bases/first.toml\"\n");
+  const RunConfig config = resolve_config(second, {{"momentum", "0.5"}});
+  EXPECT_EQ(config.epochs, 4);
+  EXPECT_EQ(config.model, (folder.path() / "bases/net.json").string());
+  EXPECT_EQ(config.average, "every:4");
+  EXPECT_EQ(config.optimizer.momentum, 0.5);
+  EXPECT_EQ(config.name, "run");
+  EXPECT_EQ(config.description, "");
+
+  const std::string circle = write("circle.toml", "base = \"bases/back.toml\"\n");
+  const std::string back = write("bases/back.toml", "\nbase = \"../circle.toml\"\n");
+  EXPECT_EQ(usage_error([&] { resolve_config(circle, {}); }),
+            back + ":2: base: " + circle + " is itself built on this recipe");
+  const std::string lost = write("lost.toml", "base = \"nowhere.toml\"\n");
+  EXPECT_EQ(usage_error([&] { resolve_config(lost, {}); }), lost + ":1: base: recipe nowhere.toml: no such file");
+  const std::string typo = write("typo.toml", "base = \"fashon\"\n");
+  EXPECT_THAT(usage_error([&] { resolve_config(typo, {}); }),
+              AllOf(StartsWith(typo + ":1: base: recipe 'fashon' is neither"), HasSubstr("did you mean 'fashion'?")));
+  EXPECT_EQ(recipe_error("base = \"fashion\""), "my.toml:1: a resolved recipe has no base");
+  EXPECT_EQ(recipe_error("base = true"), "my.toml:1: base: text expected, true or false found");
 }
 
 TEST(RunConfigs, mistakes_in_a_recipe_are_named_with_file_line_and_nearest_word) {

@@ -13,6 +13,7 @@
 #include "nn/lower.hpp"
 #include "nn/network.hpp"
 #include "train/devices.hpp"
+#include "train/recipe_file.hpp"
 #include "train/run_config.hpp"
 
 namespace convoy {
@@ -46,7 +47,7 @@ void list_models() {
 void list_recipes() {
   fmt::print("recipes (--recipe):\n");
   for (const EmbeddedFile& file : embedded_recipes()) {
-    const RunConfig config = parse_recipe(file.text, fmt::format("recipe {}", file.name));
+    const RunConfig config = read_recipe(std::string(file.name));
     fmt::print("  {:<16} {}\n", file.name, config.description);
   }
 }

@@ -1,5 +1,6 @@
 // Recipes: TOML with the options of the table as keys, and a table [groups.NAME] for each parameter group that
-// differs. The reader gives file and line of every fault; what the writer writes, the reader reads back the same.
+// differs; all of it over that of another recipe, the `base`, where one is named. The reader gives file and line of
+// every fault; what the writer writes, the reader reads back the same.
 #include <fmt/format.h>
 #include <toml++/toml.h>
 
@@ -84,6 +85,19 @@ toml::table parse_toml(std::string_view text, const std::string& file) {
   }
 }
 
+// What the recipe is built on: all but the base's name and description.
+RunConfig base_of(const toml::table& table, const std::string& file, const BaseReader& read_base) {
+  const toml::node* node = table.get("base");
+  if (node == nullptr) return {};
+  const std::string origin = place(file, node->source());
+  const std::string base = text_of(*node, ValueKind::text, origin, "base");
+  if (!read_base) fail_usage("{}: a resolved recipe has no base", origin);
+  RunConfig config = read_base(base, origin + ": base: ");
+  config.name = RunConfig{}.name;
+  config.description.clear();
+  return config;
+}
+
 std::string toml_text(std::string_view text) {
   std::string result = "\"";
   for (const char c : text) {
@@ -107,11 +121,12 @@ bool is_one_run(const RunOption& row, const RunConfig& config) { return row.name
 
 }  // namespace
 
-RunConfig parse_recipe(std::string_view text, const std::string& file) {
-  RunConfig config;
+RunConfig parse_recipe(std::string_view text, const std::string& file, const BaseReader& read_base) {
   const toml::table table = parse_toml(text, file);
+  RunConfig config = base_of(table, file, read_base);
   for (const auto& [key, node] : table) {
     const std::string origin = place(file, node.source());
+    if (key.str() == "base") continue;
     if (key.str() == "groups") {
       read_groups(config, node, file);
     } else if (key.str() == "name" || key.str() == "description") {

@@ -4,64 +4,18 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <filesystem>
 
 #include "convoy/error.hpp"
 #include "data/shards.hpp"
-#include "io/atomic_file.hpp"
 #include "io/did_you_mean.hpp"
-#include "io/embedded.hpp"
 #include "train/checkpoint/checkpoint_interval.hpp"
+#include "train/recipe_file.hpp"
 #include "train/run_options.hpp"
 
 namespace convoy {
 namespace {
 
-namespace fs = std::filesystem;
-
-constexpr std::size_t kLargestRecipe = 1 << 20;  // bytes; ours have one thousand
 constexpr std::string_view kCommandLine = "command line";
-
-bool is_path(std::string_view text, std::string_view extension) {
-  return text.find('/') != std::string_view::npos || text.ends_with(extension);
-}
-
-// A relative path in a recipe is looked for beside the recipe first. Absolute, so that recipe.toml works anywhere.
-void make_absolute(std::string& path, const fs::path& recipe_folder) {
-  if (path.empty()) return;
-  std::error_code ignored;
-  const fs::path beside = recipe_folder / path;
-  if (!recipe_folder.empty() && fs::exists(beside, ignored)) {
-    path = fs::absolute(beside).lexically_normal().string();
-  } else if (fs::exists(path, ignored)) {
-    path = fs::absolute(path).lexically_normal().string();
-  }
-}
-
-void make_paths_absolute(RunConfig& config, const fs::path& recipe_folder) {
-  const bool is_synthetic = config.data == "synthetic" || config.data.starts_with("synthetic:");
-  if (!is_synthetic) make_absolute(config.data, recipe_folder);
-  make_absolute(config.init, recipe_folder);
-  if (is_path(config.model, ".json")) make_absolute(config.model, recipe_folder);
-}
-
-RunConfig read_recipe(const std::string& recipe) {
-  if (is_path(recipe, ".toml")) {
-    std::error_code ignored;
-    if (!fs::exists(recipe, ignored)) fail_usage("recipe {}: no such file", recipe);
-    const std::vector<std::byte> bytes = read_file(recipe, kLargestRecipe);
-    RunConfig config = parse_recipe({reinterpret_cast<const char*>(bytes.data()), bytes.size()}, recipe);
-    make_paths_absolute(config, fs::absolute(recipe).parent_path());
-    return config;
-  }
-  std::vector<std::string_view> names;
-  for (const EmbeddedFile& file : embedded_recipes()) {
-    if (file.name == recipe) return parse_recipe(file.text, fmt::format("recipe {}", recipe));
-    names.push_back(file.name);
-  }
-  fail_usage("recipe '{}' is neither shipped ({}) nor a .toml file{}", recipe, fmt::join(names, ", "),
-             did_you_mean(recipe, names));
-}
 
 // "filters.learning-rate=0.24"
 void set_group_from_command_line(RunConfig& config, const std::string& text) {

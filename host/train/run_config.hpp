@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <optional>
 #include <span>
@@ -156,8 +157,10 @@ RunConfig resolve_config(const std::string& recipe, const std::vector<Setting>& 
 // One of those options over what `config` has; nothing that two options together contradict is checked.
 void apply_setting(RunConfig& config, const Setting& setting);
 
-// A recipe's text alone; `file` is for messages. Checks what resolve_config checks.
-RunConfig parse_recipe(std::string_view text, const std::string& file);
+// A recipe's text alone; `file` is for messages. Checks what resolve_config checks. `read_base` reads the recipe that
+// this one names as its `base`, if any; without it a base is a UsageError.
+using BaseReader = std::function<RunConfig(const std::string& base, const std::string& where)>;
+RunConfig parse_recipe(std::string_view text, const std::string& file, const BaseReader& read_base = {});
 
 // The resolved configuration as a recipe: parse_recipe gives the same configuration back. `out` and
 // `resume` are left out.
