@@ -5,6 +5,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <filesystem>
 #include <fstream>
 #include <nlohmann/json.hpp>
@@ -181,6 +182,7 @@ TEST(RunConfigs, every_value_of_every_option_survives_the_resolved_recipe) {
 
 TEST(RunConfigs, every_shipped_recipe_parses_and_survives_being_resolved) {
   ASSERT_FALSE(embedded_recipes().empty());
+  EXPECT_TRUE(std::ranges::is_sorted(embedded_recipes(), {}, &EmbeddedFile::name));
   for (const EmbeddedFile& file : embedded_recipes()) {
     const RunConfig config = resolve_config(std::string(file.name), {});
     EXPECT_EQ(config.name, file.name);

@@ -39,7 +39,7 @@ void list_models() {
     const Shapes shapes = infer_shapes(network, 10, 3);
     const ParamLayout layout = make_layout(network, shapes);
     const Flops work = flops(lower(network, shapes, layout));
-    fmt::print("  {:<16} {:>12} parameters  {:>8.1f} MFLOP an image\n", file.name,
+    fmt::print("  {:<20} {:>12} parameters  {:>8.1f} MFLOP an image\n", file.name,
                fmt::format("{}", layout.weight_count()), work.forward * 1e-6);
   }
 }
@@ -48,7 +48,7 @@ void list_recipes() {
   fmt::print("recipes (--recipe):\n");
   for (const EmbeddedFile& file : embedded_recipes()) {
     const RunConfig config = read_recipe(std::string(file.name));
-    fmt::print("  {:<16} {}\n", file.name, config.description);
+    fmt::print("  {:<20} {}\n", file.name, config.description);
   }
 }
 
@@ -57,7 +57,7 @@ void list_devices() {
   for (const BackendRow& row : backends()) {
     const std::string missing = row.missing();
     if (!missing.empty()) {
-      fmt::print("  {:<16} no: {}\n", row.name, missing);
+      fmt::print("  {:<20} no: {}\n", row.name, missing);
       continue;
     }
     std::vector<std::string> precisions;
@@ -66,9 +66,9 @@ void list_devices() {
       precisions.push_back(lacks.empty() ? std::string(name(precision))
                                          : fmt::format("no {} ({})", name(precision), lacks));
     }
-    fmt::print("  {:<16} {}\n  {:<16} {}\n", row.name, describe(row.make({})->info()), "", fmt::join(precisions, ", "));
+    fmt::print("  {:<20} {}\n  {:<20} {}\n", row.name, describe(row.make({})->info()), "", fmt::join(precisions, ", "));
     if (row.describe == nullptr) continue;
-    for (const std::string& line : row.describe()) fmt::print("  {:<16} {}\n", "", line);
+    for (const std::string& line : row.describe()) fmt::print("  {:<20} {}\n", "", line);
   }
 }
 
