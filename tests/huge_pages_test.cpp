@@ -3,6 +3,7 @@
 #include "io/huge_pages.hpp"
 
 #include <gtest/gtest.h>
+#include <sys/mman.h>
 
 #include <cstdint>
 #include <cstdio>
@@ -33,6 +34,16 @@ class HugePages : public testing::Test {
  protected:
   void SetUp() override {
     if (!std::filesystem::exists("/sys/kernel/mm/transparent_hugepage")) GTEST_SKIP() << "this kernel has none";
+    if (!are_requests_heard()) GTEST_SKIP() << "this system does not pass requests on to the kernel, as qemu-user";
+  }
+
+ private:
+  static bool are_requests_heard() {
+    void* memory = ::mmap(nullptr, kHugePage, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (memory == MAP_FAILED) return false;
+    const bool is_heard = ::madvise(memory, kHugePage, MADV_HUGEPAGE) == 0 && is_asked_for(memory);
+    ::munmap(memory, kHugePage);
+    return is_heard;
   }
 };
 

@@ -20,8 +20,8 @@ using testing::Not;
 
 constexpr const char* kNodes[] = {"n1", "n2", "n3", "n4"};
 constexpr int kSeconds = 400;  // no case needs so many; a machine that does much else may
-// Slurm tries that long to tell a node that it does not reach of the end of a step (MessageTimeout is 60 s). Seen: a node
-// back earlier heard of it then, and killed the step of the same number of the restarted job, which waits only for
+// Slurm tries that long to tell a node that it does not reach of the end of a step (MessageTimeout is 60 s). Seen: a
+// node back earlier heard of it then, and killed the step of the same number of the restarted job, which waits only for
 // cred_expire, here shorter.
 constexpr std::chrono::seconds kLateMessages{75};
 
