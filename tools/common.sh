@@ -105,8 +105,9 @@ gain_root() {
 apt_get() {
   local output=/dev/null
   [ ! -t 1 ] || output=/dev/stdout
-  "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get -o DPkg::Lock::Timeout=600 -o Dpkg::Use-Pty=0 -qq "$@" \
-    < /dev/null > $output
+  # NOWARNINGS: without apt-utils, as in containers, debconf says in each run that it asks later what nobody is asked.
+  "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive DEBCONF_NOWARNINGS=yes \
+    apt-get -o DPkg::Lock::Timeout=600 -o Dpkg::Use-Pty=0 -qq "$@" < /dev/null > $output
 }
 
 # The lists' lock has no time-out of its own in apt, so a few attempts.
