@@ -6,6 +6,7 @@
 #include "check.hpp"
 #include "convoy/error.hpp"
 #include "nn/check_spec.hpp"
+#include "nn/operation_needs.hpp"
 #include "operations.hpp"
 
 namespace convoy::cuda {
@@ -20,25 +21,16 @@ class Dropout final : public Operation {
     args_.rate = spec.rate;
     args_.salt = spec.salt;
     args_.type = context.compute;
-    elements_ = static_cast<std::size_t>(spec.input.elements()) * batch;
     CONVOY_CHECK(spec.input.elements() <= std::numeric_limits<int>::max() / batch,
                  "dropout: {} samples of {} elements are more than a kernel counts; a smaller --batch helps", batch,
                  spec.input.elements());
-    needs_.output = elements_ * bytes_per_element(context.compute);
-    needs_.input_gradient = mode == Mode::train && spec.input_gradient ? needs_.output : 0;
-    needs_.forward_in_place = true;
-    needs_.gradient_in_place = true;
+    stored_ = {spec.input.elements(), spec.input.elements(), batch, context.compute};
+    needs_ = dropout_needs(spec, mode, stored_);
   }
 
   Needs needs() const override { return needs_; }
 
-  // A Philox draw is some 100 operations for four elements.
-  Work work() const override {
-    const bool train = mode_ == Mode::train;
-    const double bytes = 2.0 * static_cast<double>(needs_.output), flops = 26.0 * static_cast<double>(elements_);
-    const bool backward = needs_.input_gradient > 0;
-    return {train ? flops : 0, backward ? flops : 0, train ? bytes : 0, backward ? bytes : 0};
-  }
+  Work work() const override { return dropout_work(mode_, needs_, stored_); }
 
   std::string implementation() const override { return "own kernels"; }
 
@@ -67,7 +59,7 @@ class Dropout final : public Operation {
   Mode mode_;
   cudaStream_t stream_;
   DropoutArgs args_;
-  std::size_t elements_ = 0;
+  StoredTensors stored_;
   Needs needs_;
 };
 

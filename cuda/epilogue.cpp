@@ -11,6 +11,7 @@
 #include "convoy/error.hpp"
 #include "device_memory.hpp"
 #include "nn/check_spec.hpp"
+#include "nn/operation_needs.hpp"
 #include "operations.hpp"
 
 namespace convoy::cuda {
@@ -28,39 +29,26 @@ class Epilogue final : public Operation {
   void backward_data(const Operands& operands) override;
 
  private:
-  static constexpr std::size_t kNone = ~std::size_t{0};  // not kept
-  struct Saved {                                         // offsets in bytes
-    std::size_t pooled = kNone, argmax = kNone, preactivation = kNone, statistics = kNone;
-  };
-
-  bool trains() const { return mode_ == Mode::train; }
-  bool smooth() const { return spec_.activation == Activation::gelu || spec_.activation == Activation::silu; }
-  bool normalises_batch() const { return trains() && spec_.normalise; }
-  bool wants_data_gradient() const { return spec_.input_gradient || (spec_.residual && spec_.residual_gradient); }
-  bool wants_gradient() const {
-    return wants_data_gradient() || spec_.bias_gradient ||
-           (spec_.normalise && (spec_.scale_gradient || spec_.shift_gradient));
-  }
-  bool sums_gradient() const { return spec_.bias_gradient || (normalises_batch() && wants_gradient()); }
-  template <typename T>
-  T* saved(const Operands& operands, std::size_t offset) const {
-    return offset == kNone ? nullptr : reinterpret_cast<T*>(static_cast<std::byte*>(operands.saved) + offset);
-  }
+  bool sums_gradient() const { return spec_.bias_gradient || (facts_.normalises_batch && facts_.wants_gradient); }
   EpilogueArgs with_statistics(const Operands& operands) const;
   EpilogueArgs backward_args(const Operands& operands) const;
 
   EpilogueSpec spec_;
-  Mode mode_;
+  EpilogueFacts facts_;
   cudaStream_t stream_;
   EpilogueArgs args_;  // shapes; the pointers change from call to call
-  std::size_t element_, groups_, input_bytes_, pooled_bytes_;
-  Saved saved_;
+  StoredTensors stored_;
+  std::size_t groups_;
+  EpilogueSaved saved_;
   Needs needs_;
   DeviceMemory counters_;  // a few words that must keep their zeros from step to step
 };
 
 Epilogue::Epilogue(const EpilogueSpec& spec, int batch, Mode mode, const Context& context)
-    : spec_(spec), mode_(mode), stream_(context.stream), element_(bytes_per_element(context.compute)) {
+    : spec_(spec),
+      facts_(spec, mode),
+      stream_(context.stream),
+      stored_(spec.input.elements(), spec.output.elements(), batch, context.compute) {
   args_.shape.samples = batch;
   args_.shape.channels = spec.input.channels;
   args_.shape.height = spec.input.height;
@@ -68,7 +56,7 @@ Epilogue::Epilogue(const EpilogueSpec& spec, int batch, Mode mode, const Context
   args_.shape.pooled_height = spec.output.height;
   args_.shape.pooled_width = spec.output.width;
   args_.shape.pool = spec.pool;
-  args_.shape.group_size = normalises_batch() && spec.group_size > 0 ? std::min(spec.group_size, batch) : batch;
+  args_.shape.group_size = facts_.normalises_batch && spec.group_size > 0 ? std::min(spec.group_size, batch) : batch;
   args_.type = context.compute;
   args_.activation = spec.activation;
   args_.epsilon = spec.epsilon;
@@ -77,63 +65,40 @@ Epilogue::Epilogue(const EpilogueSpec& spec, int batch, Mode mode, const Context
                "epilogue: {} images of {}x{} are more pixels than a kernel counts; a smaller --batch helps", batch,
                spec.input.height, spec.input.width);
   groups_ = static_cast<std::size_t>((batch + args_.shape.group_size - 1) / args_.shape.group_size);
-  input_bytes_ = static_cast<std::size_t>(spec.input.elements()) * batch * element_;
-  pooled_bytes_ = static_cast<std::size_t>(spec.output.elements()) * batch * element_;
 
-  needs_.output = pooled_bytes_;
-  if (trains()) {
-    const bool recomputes = smooth() && !spec.residual;  // the activation's derivative from what the activation saw
-    needs_.input_gradient = spec.input_gradient ? input_bytes_ : 0;
-    needs_.backward_reads_input = wants_gradient() && spec.pool == 1 && (spec.normalise || recomputes);
-    needs_.backward_reads_output =
-        wants_gradient() && spec.activation == Activation::relu && (!spec.normalise || spec.residual);
-    const auto keep = [this](std::size_t bytes) {
-      const std::size_t offset = align_up(needs_.saved);
-      needs_.saved = offset + bytes;
-      return offset;
-    };
-    if (spec.pool > 1 && (spec.normalise || (recomputes && wants_gradient()))) saved_.pooled = keep(pooled_bytes_);
-    if (spec.pool > 1 && spec.input_gradient) saved_.argmax = keep(pooled_bytes_ / element_);
-    if (smooth() && spec.residual && wants_gradient()) saved_.preactivation = keep(pooled_bytes_);
-  }
-  if (normalises_batch()) {
-    saved_.statistics = align_up(needs_.saved);
-    needs_.saved = saved_.statistics + 5 * groups_ * spec.input.channels * sizeof(float);
-  }
-  if (normalises_batch() || sums_gradient()) {
+  needs_ = epilogue_needs(spec, facts_, stored_, 5 * groups_ * spec.input.channels * sizeof(float), saved_);
+  if (facts_.normalises_batch || sums_gradient()) {
     needs_.workspace = epilogue_workspace(args_);
     const std::size_t bytes = epilogue_counters(args_) * sizeof(unsigned);
     counters_ = allocate_memory(bytes);
     CHECK_CUDA(cudaMemsetAsync(counters_.get(), 0, bytes, stream_));
     args_.counters = static_cast<unsigned*>(counters_.get());
   }
-  needs_.forward_in_place = spec.pool == 1 && !needs_.backward_reads_input;
-  needs_.gradient_in_place = trains() && spec.pool == 1;
 }
 
 // Bytes: every tensor once per pass that needs it. Operations: a handful per element, some 25 where an exponential
 // is evaluated.
 Work Epilogue::work() const {
-  const double in = input_bytes_, pooled = pooled_bytes_, elements = pooled / static_cast<double>(element_);
+  const double in = stored_.input_bytes(), pooled = stored_.output_bytes(), elements = stored_.output;
   const double covered = pooled * spec_.pool * spec_.pool;  // of the input, by windows
-  const double places = saved_.argmax == kNone ? 0 : elements;
-  const double activation = smooth() ? 25 : spec_.activation == Activation::relu ? 1 : 0;
+  const double places = saved_.argmax == EpilogueSaved::kNone ? 0 : elements;
+  const double activation = facts_.is_smooth ? 25 : spec_.activation == Activation::relu ? 1 : 0;
   Work work;
   work.forward_bytes = covered + places + pooled;
-  for (const bool one_more :
-       {saved_.pooled != kNone, normalises_batch(), spec_.residual, saved_.preactivation != kNone}) {
+  for (const bool one_more : {saved_.pooled != EpilogueSaved::kNone, facts_.normalises_batch, spec_.residual,
+                              saved_.preactivation != EpilogueSaved::kNone}) {
     if (one_more) work.forward_bytes += pooled;
   }
   const double window = spec_.pool > 1 ? spec_.pool * spec_.pool : 0;
   work.forward_flops = elements * (window + activation + (spec_.normalise ? 3 : 0) + (spec_.residual ? 1 : 0) +
-                                   (normalises_batch() ? 4 : 0));
-  if (!trains() || !wants_gradient()) return work;
-  const bool has_source = saved_.preactivation != kNone || needs_.backward_reads_output;
+                                   (facts_.normalises_batch ? 4 : 0));
+  if (!facts_.trains || !facts_.wants_gradient) return work;
+  const bool has_source = saved_.preactivation != EpilogueSaved::kNone || needs_.backward_reads_output;
   const double written =
       (spec_.input_gradient ? in + places : 0) + (spec_.residual && spec_.residual_gradient ? pooled : 0);
   if (spec_.normalise) {
     const double read = pooled * (has_source ? 3 : 2);
-    work.backward_bytes = read + (wants_data_gradient() ? read + written : 0);
+    work.backward_bytes = read + (facts_.wants_data_gradient ? read + written : 0);
     work.backward_flops = elements * (2 * activation + 9);
   } else {
     work.backward_bytes = written + pooled * (spec_.activation == Activation::none ? 1 : 2);
@@ -148,9 +113,9 @@ EpilogueArgs Epilogue::with_statistics(const Operands& operands) const {
   if (!spec_.normalise) return args;
   args.scale = operands.weights;
   args.shift = operands.bias;
-  if (!trains()) return args;
+  if (!facts_.trains) return args;
   args.row = operands.row;
-  float* next = saved<float>(operands, saved_.statistics);
+  float* next = EpilogueSaved::at<float>(operands.saved, saved_.statistics);
   for (float** array : {&args.mean, &args.factor, &args.inverse_deviation, &args.slope, &args.offset}) {
     *array = next;
     next += groups_ * spec_.input.channels;
@@ -164,14 +129,14 @@ void Epilogue::forward(const Operands& operands) {
   args.input = operands.input;
   args.residual = spec_.residual ? operands.residual : nullptr;
   args.output = operands.output;
-  args.pooled = saved<void>(operands, saved_.pooled);
-  args.argmax = saved<unsigned char>(operands, saved_.argmax);
-  args.preactivation = saved<void>(operands, saved_.preactivation);
+  args.pooled = EpilogueSaved::at<void>(operands.saved, saved_.pooled);
+  args.argmax = EpilogueSaved::at<unsigned char>(operands.saved, saved_.argmax);
+  args.preactivation = EpilogueSaved::at<void>(operands.saved, saved_.preactivation);
   if (spec_.normalise) {
     args.running_mean = operands.running_mean;
     args.running_variance = operands.running_variance;
   }
-  if (normalises_batch()) {
+  if (facts_.normalises_batch) {
     epilogue_forward_sums(args, stream_);
     if (spec_.pool > 1) {
       args.input = args.pooled;
@@ -187,9 +152,10 @@ void Epilogue::forward(const Operands& operands) {
 
 EpilogueArgs Epilogue::backward_args(const Operands& operands) const {
   EpilogueArgs args = with_statistics(operands);
-  args.input = spec_.pool > 1 ? saved<void>(operands, saved_.pooled) : operands.input;
-  args.argmax = saved<unsigned char>(operands, saved_.argmax);
-  args.source = needs_.backward_reads_output ? operands.output : saved<void>(operands, saved_.preactivation);
+  args.input = spec_.pool > 1 ? EpilogueSaved::at<void>(operands.saved, saved_.pooled) : operands.input;
+  args.argmax = EpilogueSaved::at<unsigned char>(operands.saved, saved_.argmax);
+  args.source =
+      needs_.backward_reads_output ? operands.output : EpilogueSaved::at<void>(operands.saved, saved_.preactivation);
   args.output_gradient = operands.output_gradient;
   return args;
 }
@@ -197,7 +163,7 @@ EpilogueArgs Epilogue::backward_args(const Operands& operands) const {
 // The gradients of scale, shift and bias are the sums, and are written by the kernel that makes these: backward_weights
 // has nothing left to do.
 void Epilogue::backward_begin(const Operands& operands) {
-  if (!trains() || !sums_gradient()) return;
+  if (!facts_.trains || !sums_gradient()) return;
   EpilogueArgs args = backward_args(operands);
   if (spec_.bias_gradient) {
     args.row = operands.row;
@@ -211,7 +177,7 @@ void Epilogue::backward_begin(const Operands& operands) {
 }
 
 void Epilogue::backward_data(const Operands& operands) {
-  if (!trains()) return;
+  if (!facts_.trains) return;
   EpilogueArgs args = backward_args(operands);
   args.input_gradient = spec_.input_gradient ? operands.input_gradient : nullptr;
   args.residual_gradient = spec_.residual && spec_.residual_gradient ? operands.residual_gradient : nullptr;

@@ -6,6 +6,7 @@
 
 #include "convoy/error.hpp"
 #include "nn/check_spec.hpp"
+#include "nn/operation_needs.hpp"
 #include "operations.hpp"
 
 namespace convoy::cuda {
@@ -13,7 +14,7 @@ namespace {
 
 class Pool final : public Operation {
  public:
-  Pool(const PoolSpec& spec, int batch, Mode mode, const Context& context) : stream_(context.stream) {
+  Pool(const PoolSpec& spec, int batch, Mode mode, const Context& context) : spec_(spec), stream_(context.stream) {
     args_.kind = spec.kind;
     args_.samples = batch;
     args_.channels = spec.input.channels;
@@ -28,28 +29,16 @@ class Pool final : public Operation {
     args_.padding_top = spec.padding.top;
     args_.padding_left = spec.padding.left;
     args_.type = context.compute;
-    const std::size_t element = bytes_per_element(context.compute);
-    input_bytes_ = static_cast<std::size_t>(spec.input.elements()) * batch * element;
-    output_elements_ = static_cast<std::size_t>(spec.output.elements()) * batch;
     CONVOY_CHECK(std::max(spec.input.elements(), spec.output.elements()) <= std::numeric_limits<int>::max() / batch,
                  "pooling: {} samples of {} elements are more than a kernel counts; a smaller --batch helps", batch,
                  std::max(spec.input.elements(), spec.output.elements()));
-    needs_.output = output_elements_ * element;
-    if (mode == Mode::train && spec.input_gradient) {
-      needs_.input_gradient = input_bytes_;
-      if (spec.kind == PoolSpec::Kind::max) needs_.saved = output_elements_ * pool_place_bytes(args_);
-    }
+    stored_ = {spec.input.elements(), spec.output.elements(), batch, context.compute};
+    needs_ = pool_needs(spec, mode, stored_, pool_place_bytes(args_));
   }
 
   Needs needs() const override { return needs_; }
 
-  Work work() const override {
-    const double window = static_cast<double>(args_.kernel_height) * args_.kernel_width;
-    const double bytes = static_cast<double>(input_bytes_ + needs_.output + needs_.saved);
-    const double flops = static_cast<double>(output_elements_) * window;
-    const bool backward = needs_.input_gradient > 0;
-    return {flops, backward ? flops : 0, bytes, backward ? bytes : 0};
-  }
+  Work work() const override { return pool_work(spec_, needs_, stored_); }
 
   std::string implementation() const override { return "own kernels"; }
 
@@ -71,9 +60,10 @@ class Pool final : public Operation {
   }
 
  private:
+  PoolSpec spec_;
   cudaStream_t stream_;
   PoolArgs args_;
-  std::size_t input_bytes_ = 0, output_elements_ = 0;
+  StoredTensors stored_;
   Needs needs_;
 };
 

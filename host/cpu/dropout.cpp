@@ -3,6 +3,7 @@
 
 #include "cpu/operations.hpp"
 #include "nn/check_spec.hpp"
+#include "nn/operation_needs.hpp"
 
 namespace convoy::cpu {
 namespace {
@@ -13,7 +14,7 @@ constexpr std::size_t kSerialElements = 4096;
 class Dropout final : public Operation {
  public:
   Dropout(const DropoutSpec& spec, int batch, Mode mode, const Context& context)
-      : spec_(spec), mode_(mode), kernels_(context.kernels->dropout), isa_(context.kernels->isa) {
+      : mode_(mode), kernels_(context.kernels->dropout), isa_(context.kernels->isa) {
     const Layout layout = context.layout(spec.input);
     args_.samples = batch;
     args_.blocks = layout.blocks;
@@ -23,23 +24,14 @@ class Dropout final : public Operation {
     args_.rate = spec.rate;
     args_.salt = spec.salt;
     args_.type = context.compute;
-    elements_ = static_cast<std::size_t>(layout.sample_elements()) * batch;
-    args_.threads = elements_ < kSerialElements ? 1 : context.threads;
-    needs_.output = elements_ * bytes_per_element(context.compute);
-    needs_.input_gradient = mode == Mode::train && spec.input_gradient ? needs_.output : 0;
-    needs_.forward_in_place = true;
-    needs_.gradient_in_place = true;
+    stored_ = {layout.sample_elements(), layout.sample_elements(), batch, context.compute};
+    args_.threads = stored_.output < kSerialElements ? 1 : context.threads;
+    needs_ = dropout_needs(spec, mode, stored_);
   }
 
   Needs needs() const override { return needs_; }
 
-  // A Philox draw is some 100 operations for four elements.
-  Work work() const override {
-    const bool train = mode_ == Mode::train;
-    const double bytes = 2.0 * static_cast<double>(needs_.output), flops = 26.0 * static_cast<double>(elements_);
-    const bool backward = needs_.input_gradient > 0;
-    return {train ? flops : 0, backward ? flops : 0, train ? bytes : 0, backward ? bytes : 0};
-  }
+  Work work() const override { return dropout_work(mode_, needs_, stored_); }
 
   std::string implementation() const override { return std::string(isa_) + " loops"; }
 
@@ -67,12 +59,11 @@ class Dropout final : public Operation {
     kernels_.apply(args);
   }
 
-  DropoutSpec spec_;
   Mode mode_;
   const DropoutKernels& kernels_;
   std::string_view isa_;
   DropoutArgs args_;
-  std::size_t elements_ = 0;
+  StoredTensors stored_;
   Needs needs_;
 };
 

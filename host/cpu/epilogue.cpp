@@ -10,6 +10,7 @@
 #include "cpu/bias_sums.hpp"
 #include "cpu/operations.hpp"
 #include "nn/check_spec.hpp"
+#include "nn/operation_needs.hpp"
 
 namespace convoy::cpu {
 namespace {
@@ -33,30 +34,14 @@ class Epilogue final : public Operation {
   void backward_data(const Operands& operands) override;
 
  private:
-  // Offsets of what lies in `saved`, in bytes; kNone where it is not kept.
-  static constexpr std::size_t kNone = ~std::size_t{0};
-  struct Saved {
-    std::size_t pooled = kNone, argmax = kNone, preactivation = kNone, statistics = kNone;
-  };
-  // Per-channel fp32 arrays behind Saved::statistics (training) or in the workspace (evaluation).
+  // Per-channel fp32 arrays behind EpilogueSaved::statistics (training) or in the workspace (evaluation).
   struct Statistics {
     float *mean, *factor, *deviation_inverse, *slope, *offset;  // [groups][width]
     float *shift, *scale_gradient, *shift_gradient;             // [width]
   };
 
-  bool trains() const { return mode_ == Mode::train; }
-  bool smooth() const { return spec_.activation == Activation::gelu || spec_.activation == Activation::silu; }
-  bool normalises_batch() const { return trains() && spec_.normalise; }
-  bool wants_gradient() const {
-    return spec_.input_gradient || spec_.bias_gradient || (spec_.residual && spec_.residual_gradient) ||
-           (spec_.normalise && (spec_.scale_gradient || spec_.shift_gradient));
-  }
   std::size_t statistics_floats() const { return std::size_t(width_) * (std::size_t(groups_) * 5 + 3); }
   Statistics statistics(void* memory) const;
-  template <typename T>
-  T* saved(const Operands& operands, std::size_t offset) const {
-    return offset == kNone ? nullptr : reinterpret_cast<T*>(static_cast<std::byte*>(operands.saved) + offset);
-  }
   // Rows beyond the step's count are padding: they take no part in statistics and gradients.
   int valid_samples(const Operands& operands) const {
     return operands.row == nullptr ? batch_ : std::clamp(operands.row->count, 0, batch_);
@@ -73,7 +58,7 @@ class Epilogue final : public Operation {
 
   EpilogueSpec spec_;
   int batch_;
-  Mode mode_;
+  EpilogueFacts facts_;
   Context context_;
   const EpilogueKernels& kernels_;
   std::string_view kernels_isa_;
@@ -82,9 +67,9 @@ class Epilogue final : public Operation {
   // The workspace: the kernels' sums by chunk, and behind them kRows rows of [width].
   static constexpr int kRows = 4;
   std::size_t sums_count() const { return std::size_t(groups_) * chunks_per_group_ * 2 * width_; }
-  std::size_t input_bytes_, pooled_bytes_;
+  StoredTensors stored_;
   EpilogueArgs args_;  // shapes; the pointers change from call to call
-  Saved saved_;
+  EpilogueSaved saved_;
   Needs needs_;
   std::vector<float> zeros_, ones_;  // [width]: factors where nothing is normalised
 };
@@ -92,15 +77,13 @@ class Epilogue final : public Operation {
 Epilogue::Epilogue(const EpilogueSpec& spec, int batch, Mode mode, const Context& context)
     : spec_(spec),
       batch_(batch),
-      mode_(mode),
+      facts_(spec, mode),
       context_(context),
       kernels_(context.kernels->epilogue),
       kernels_isa_(context.kernels->isa) {
   const Layout in = context.layout(spec.input), out = context.layout(spec.output);
   width_ = in.blocks * in.block;
-  const std::size_t element = bytes_per_element(context.compute);
-  input_bytes_ = static_cast<std::size_t>(in.sample_elements()) * batch * element;
-  pooled_bytes_ = static_cast<std::size_t>(out.sample_elements()) * batch * element;
+  stored_ = {in.sample_elements(), out.sample_elements(), batch, context.compute};
 
   args_.samples = batch;
   args_.blocks = in.blocks;
@@ -113,61 +96,42 @@ Epilogue::Epilogue(const EpilogueSpec& spec, int batch, Mode mode, const Context
   args_.pooled_height = spec.pool == 1 ? 1 : out.height;
   args_.pooled_width = spec.pool == 1 ? args_.width : out.width;
   args_.pool = spec.pool;
-  args_.group_size = normalises_batch() && spec.group_size > 0 ? std::min(spec.group_size, batch) : batch;
+  args_.group_size = facts_.normalises_batch && spec.group_size > 0 ? std::min(spec.group_size, batch) : batch;
   args_.chunk_size = static_cast<int>(std::clamp<std::int64_t>(kChunkPixels / out.pixels(), 1, args_.group_size));
   args_.type = context.compute;
   args_.activation = spec.activation;
-  args_.threads = input_bytes_ / element < kSerialElements ? 1 : context.threads;
+  args_.threads = stored_.input < kSerialElements ? 1 : context.threads;
   groups_ = groups_of(batch);
   chunks_per_group_ = (args_.group_size + args_.chunk_size - 1) / args_.chunk_size;
   zeros_.assign(width_, 0.0F);
   ones_.assign(width_, 1.0F);
 
-  needs_.output = pooled_bytes_;
-  const bool recomputes = smooth() && !spec.residual;  // the activation's derivative from what the activation saw
-  if (trains()) {
-    needs_.input_gradient = spec.input_gradient ? input_bytes_ : 0;
-    needs_.backward_reads_input = wants_gradient() && spec.pool == 1 && (spec.normalise || recomputes);
-    needs_.backward_reads_output =
-        wants_gradient() && spec.activation == Activation::relu && (!spec.normalise || spec.residual);
-    const auto keep = [this](std::size_t bytes) {
-      const std::size_t offset = align_up(needs_.saved);
-      needs_.saved = offset + bytes;
-      return offset;
-    };
-    if (spec.pool > 1 && (spec.normalise || (recomputes && wants_gradient()))) saved_.pooled = keep(pooled_bytes_);
-    if (spec.pool > 1 && spec.input_gradient) saved_.argmax = keep(pooled_bytes_ / element);
-    if (smooth() && spec.residual && wants_gradient()) saved_.preactivation = keep(pooled_bytes_);
-    if (spec.normalise) {
-      saved_.statistics = keep(statistics_floats() * sizeof(float));
-      needs_.workspace = (sums_count() + std::size_t(kRows) * width_) * sizeof(double);
-    }
-    if (spec.bias_gradient) needs_.workspace = bias_sums_workspace(batch, in);
+  needs_ = epilogue_needs(spec, facts_, stored_, statistics_floats() * sizeof(float), saved_);
+  if (facts_.normalises_batch) {
+    needs_.workspace = (sums_count() + std::size_t(kRows) * width_) * sizeof(double);
   } else if (spec.normalise) {
     needs_.workspace = statistics_floats() * sizeof(float);
   }
-  needs_.forward_in_place = spec.pool == 1 && !needs_.backward_reads_input;
-  needs_.gradient_in_place = trains() && spec.pool == 1;
+  if (facts_.trains && spec.bias_gradient) needs_.workspace = bias_sums_workspace(batch, in);
 }
 
 // Bytes: every tensor once per pass that needs it. Operations: a handful per element, some 25 where an exponential
 // is evaluated.
 Work Epilogue::work() const {
-  const double in = input_bytes_, pooled = pooled_bytes_;
-  const double elements = pooled / static_cast<double>(bytes_per_element(args_.type));
-  const double places = saved_.argmax == kNone ? 0 : elements;
+  const double in = stored_.input_bytes(), pooled = stored_.output_bytes(), elements = stored_.output;
+  const double places = saved_.argmax == EpilogueSaved::kNone ? 0 : elements;
   const bool pools = spec_.pool > 1;
-  const double activation = smooth() ? 25 : spec_.activation == Activation::relu ? 1 : 0;
+  const double activation = facts_.is_smooth ? 25 : spec_.activation == Activation::relu ? 1 : 0;
   Work work;
-  work.forward_bytes = in + (saved_.pooled == kNone ? 0 : pooled) + places + pooled;
-  if (normalises_batch()) work.forward_bytes += pooled;
+  work.forward_bytes = in + (saved_.pooled == EpilogueSaved::kNone ? 0 : pooled) + places + pooled;
+  if (facts_.normalises_batch) work.forward_bytes += pooled;
   if (spec_.residual) work.forward_bytes += pooled;
-  if (saved_.preactivation != kNone) work.forward_bytes += pooled;
+  if (saved_.preactivation != EpilogueSaved::kNone) work.forward_bytes += pooled;
   const double windows = pools ? spec_.pool * spec_.pool : 0;
   work.forward_flops = elements * (windows + activation + (spec_.normalise ? 3 : 0) + (spec_.residual ? 1 : 0) +
-                                   (normalises_batch() ? 4 : 0));
-  if (!trains() || !wants_gradient()) return work;
-  const bool has_source = saved_.preactivation != kNone || needs_.backward_reads_output;
+                                   (facts_.normalises_batch ? 4 : 0));
+  if (!facts_.trains || !facts_.wants_gradient) return work;
+  const bool has_source = saved_.preactivation != EpilogueSaved::kNone || needs_.backward_reads_output;
   const double gradients =
       (spec_.input_gradient ? in + places : 0) + (spec_.residual && spec_.residual_gradient ? pooled : 0);
   if (spec_.normalise) {
@@ -271,15 +235,16 @@ void Epilogue::forward(const Operands& operands) {
   args.input = operands.input;
   args.residual = spec_.residual ? operands.residual : nullptr;
   args.output = operands.output;
-  args.pooled = saved<void>(operands, saved_.pooled);
-  args.argmax = saved<std::uint8_t>(operands, saved_.argmax);
-  args.preactivation = saved<void>(operands, saved_.preactivation);
+  args.pooled = EpilogueSaved::at<void>(operands.saved, saved_.pooled);
+  args.argmax = EpilogueSaved::at<std::uint8_t>(operands.saved, saved_.argmax);
+  args.preactivation = EpilogueSaved::at<void>(operands.saved, saved_.preactivation);
   args.mean = zeros_.data();
   args.factor = ones_.data();
   args.shift = zeros_.data();
   if (spec_.normalise) {
-    const Statistics values = statistics(trains() ? saved<void>(operands, saved_.statistics) : operands.workspace);
-    if (trains()) {
+    const Statistics values =
+        statistics(facts_.trains ? EpilogueSaved::at<void>(operands.saved, saved_.statistics) : operands.workspace);
+    if (facts_.trains) {
       args.samples = valid_samples(operands);
       args.sums = static_cast<double*>(operands.workspace);
       kernels_.forward_sums(args);
@@ -302,7 +267,7 @@ void Epilogue::forward(const Operands& operands) {
     args.shift = values.shift;
   }
   kernels_.forward_apply(args);
-  zero_padding(operands.output, pooled_bytes_, args.samples);
+  zero_padding(operands.output, stored_.output_bytes(), args.samples);
 }
 
 // What lies behind the first `samples` of an activation of so many bytes.
@@ -314,10 +279,10 @@ void Epilogue::zero_padding(void* activation, std::size_t bytes, int samples) co
 
 EpilogueArgs Epilogue::backward_args(const Operands& operands) const {
   EpilogueArgs args = args_;
-  args.input = spec_.pool > 1 ? saved<void>(operands, saved_.pooled) : operands.input;
-  args.argmax = saved<std::uint8_t>(operands, saved_.argmax);
-  args.source = saved<void>(operands, saved_.preactivation);
-  if (normalises_batch()) args.samples = valid_samples(operands);
+  args.input = spec_.pool > 1 ? EpilogueSaved::at<void>(operands.saved, saved_.pooled) : operands.input;
+  args.argmax = EpilogueSaved::at<std::uint8_t>(operands.saved, saved_.argmax);
+  args.source = EpilogueSaved::at<void>(operands.saved, saved_.preactivation);
+  if (facts_.normalises_batch) args.samples = valid_samples(operands);
   if (needs_.backward_reads_output) args.source = operands.output;
   args.output_gradient = operands.output_gradient;
   return args;
@@ -359,8 +324,8 @@ void Epilogue::gradient_factors(int samples, double* workspace, const Statistics
 }
 
 void Epilogue::backward_begin(const Operands& operands) {
-  if (!normalises_batch() || !wants_gradient()) return;
-  const Statistics values = statistics(saved<void>(operands, saved_.statistics));
+  if (!facts_.normalises_batch || !facts_.wants_gradient) return;
+  const Statistics values = statistics(EpilogueSaved::at<void>(operands.saved, saved_.statistics));
   EpilogueArgs args = backward_args(operands);
   args.mean = values.mean;
   args.factor = values.factor;
@@ -383,8 +348,8 @@ void Epilogue::backward_bias(const Operands& operands) const {
 
 void Epilogue::backward_weights(const Operands& operands) {
   if (spec_.bias_gradient) return backward_bias(operands);
-  if (!normalises_batch()) return;
-  const Statistics values = statistics(saved<void>(operands, saved_.statistics));
+  if (!facts_.normalises_batch) return;
+  const Statistics values = statistics(EpilogueSaved::at<void>(operands.saved, saved_.statistics));
   const int channels = spec_.input.channels;
   if (spec_.scale_gradient && operands.weights_gradient != nullptr) {
     std::copy_n(values.scale_gradient, channels, operands.weights_gradient);
@@ -395,13 +360,13 @@ void Epilogue::backward_weights(const Operands& operands) {
 }
 
 void Epilogue::backward_data(const Operands& operands) {
-  if (!trains()) return;
+  if (!facts_.trains) return;
   EpilogueArgs args = backward_args(operands);
   args.input_gradient = spec_.input_gradient ? operands.input_gradient : nullptr;
   args.residual_gradient = spec_.residual && spec_.residual_gradient ? operands.residual_gradient : nullptr;
   if (args.input_gradient == nullptr && args.residual_gradient == nullptr) return;
   if (spec_.normalise) {
-    const Statistics values = statistics(saved<void>(operands, saved_.statistics));
+    const Statistics values = statistics(EpilogueSaved::at<void>(operands.saved, saved_.statistics));
     args.mean = values.mean;
     args.factor = values.factor;
     args.slope = values.slope;
@@ -410,8 +375,8 @@ void Epilogue::backward_data(const Operands& operands) {
     args.source = args.input;  // nothing between the pooled tensor and the activation
   }
   kernels_.backward_apply(args);
-  zero_padding(args.input_gradient, input_bytes_, args.samples);
-  zero_padding(args.residual_gradient, pooled_bytes_, args.samples);
+  zero_padding(args.input_gradient, stored_.input_bytes(), args.samples);
+  zero_padding(args.residual_gradient, stored_.output_bytes(), args.samples);
 }
 
 }  // namespace

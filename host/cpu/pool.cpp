@@ -1,6 +1,7 @@
 // Max and average pooling as operations of the CPU backend. A max keeps the places of its maxima.
 #include "cpu/operations.hpp"
 #include "nn/check_spec.hpp"
+#include "nn/operation_needs.hpp"
 
 namespace convoy::cpu {
 namespace {
@@ -29,26 +30,14 @@ class Pool final : public Operation {
     args_.padding_top = spec.padding.top;
     args_.padding_left = spec.padding.left;
     args_.type = context.compute;
-    const std::size_t element = bytes_per_element(context.compute);
-    input_bytes_ = static_cast<std::size_t>(in.sample_elements()) * batch * element;
-    output_elements_ = static_cast<std::size_t>(out.sample_elements()) * batch;
-    args_.threads = input_bytes_ / element < kSerialElements ? 1 : context.threads;
-    needs_.output = output_elements_ * element;
-    if (mode == Mode::train && spec.input_gradient) {
-      needs_.input_gradient = input_bytes_;
-      if (spec.kind == PoolSpec::Kind::max) needs_.saved = output_elements_ * sizeof(std::uint16_t);
-    }
+    stored_ = {in.sample_elements(), out.sample_elements(), batch, context.compute};
+    args_.threads = stored_.input < kSerialElements ? 1 : context.threads;
+    needs_ = pool_needs(spec, mode, stored_, sizeof(std::uint16_t));
   }
 
   Needs needs() const override { return needs_; }
 
-  Work work() const override {
-    const double window = static_cast<double>(spec_.kernel.height) * spec_.kernel.width;
-    const double bytes = static_cast<double>(input_bytes_ + needs_.output + needs_.saved);
-    const bool backward = needs_.input_gradient > 0;
-    return {static_cast<double>(output_elements_) * window,
-            backward ? static_cast<double>(output_elements_) * window : 0, bytes, backward ? bytes : 0};
-  }
+  Work work() const override { return pool_work(spec_, needs_, stored_); }
 
   std::string implementation() const override { return std::string(isa_) + " loops"; }
 
@@ -74,7 +63,7 @@ class Pool final : public Operation {
   const PoolKernels& kernels_;
   std::string_view isa_;
   PoolArgs args_;
-  std::size_t input_bytes_ = 0, output_elements_ = 0;
+  StoredTensors stored_;
   Needs needs_;
 };
 
