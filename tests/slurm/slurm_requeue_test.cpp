@@ -2,12 +2,10 @@
 // labels: slurm slow
 #include <gmock/gmock.h>
 
-#include <chrono>
 #include <filesystem>
 #include <fstream>
 #include <nlohmann/json.hpp>
 #include <string>
-#include <thread>
 
 #include "slurm/slurm_cluster.hpp"
 #include "support/run_files.hpp"
@@ -20,10 +18,6 @@ using testing::Not;
 
 constexpr const char* kNodes[] = {"n1", "n2", "n3", "n4"};
 constexpr int kSeconds = 400;  // no case needs so many; a machine that does much else may
-// Slurm tries that long to tell a node that it does not reach of the end of a step (MessageTimeout is 60 s). Seen: a
-// node back earlier heard of it then, and killed the step of the same number of the restarted job, which waits only for
-// cred_expire, here shorter.
-constexpr std::chrono::seconds kLateMessages{75};
 
 class SlurmRequeue : public OnSlurm {
  protected:
@@ -104,10 +98,8 @@ TEST_F(SlurmRequeue, jobs_that_lose_a_node_are_queued_again_and_end_with_the_und
   ASSERT_TRUE(wait_for_a_checkpoint("train-requeue", first)) << cluster().output("train-requeue", first);
   ASSERT_TRUE(wait_for_a_checkpoint("train-multinode", second)) << cluster().output("train-multinode", second);
   for (const std::string node : {"n1", "n4"}) EXPECT_EQ(cluster().control("power-off " + node).code, 0);
-  const auto power_off = std::chrono::steady_clock::now();
   EXPECT_TRUE(wait_for_restart(first, kSeconds)) << cluster().output("train-requeue", first);
   EXPECT_TRUE(wait_for_restart(second, kSeconds)) << cluster().output("train-multinode", second);
-  std::this_thread::sleep_until(power_off + kLateMessages);
   for (const std::string node : {"n1", "n4"}) EXPECT_EQ(cluster().control("power-on " + node).code, 0);
   fast_links();
   expect_the_undisturbed_weights("train-requeue", first);
