@@ -53,6 +53,12 @@ const Shape kShapes[] = {
     {"kernel larger than the image", 2, {2, 3, 8}, 16, {7, 7}, {1, 1}, {3, 3, 3, 3}},
     {"kernel as large as the padded image", 2, {3, 3, 16}, 10, {5, 5}, {1, 1}, {1, 1, 1, 1}},
     {"kernel as large as the image", 2, {6, 6, 24}, 10, {6, 6}, {1, 1}, {}},
+    // Large enough for Winograd's algorithm, which takes outputs four by four.
+    {"whole tiles", 8, {12, 12, 24}, 40, {3, 3}, {1, 1}, {1, 1, 1, 1}},
+    {"tiles cut off", 8, {15, 11, 32}, 64, {3, 3}, {1, 1}, {1, 1, 1, 1}},
+    {"whole tiles, valid", 6, {18, 18, 64}, 32, {3, 3}, {1, 1}, {}},
+    {"tiles padded on two sides", 8, {11, 16, 48}, 32, {3, 3}, {1, 1}, {0, 1, 1, 0}},
+    {"tiles of channels that fill no block", 8, {8, 16, 67}, 20, {3, 3}, {1, 1}, {1, 1, 1, 1}},
 };
 
 int side(int input, int before, int after, int kernel, int stride) {

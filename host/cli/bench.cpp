@@ -58,11 +58,13 @@ void add_to(LayerTimes::Row& sum, const LayerTimes::Row& row) {
   sum.backward_floor += row.backward_floor;
 }
 
-// In milliseconds, with the floor's share of the time: 100 % is as fast as this machine can be.
+// In milliseconds, with the floor's share of the time: 100 % is as fast as this machine can do what is counted.
 void print_layers(const LayerTimes& times) {
   print_step(times.step, false);
-  fmt::print("floors from {:.0f} GFLOP/s in a large product and {:.1f} GB/s in a large copy\n\n",
-             times.flops_per_second * 1e-9, times.bytes_per_second * 1e-9);
+  fmt::print(
+      "floors from {:.0f} GFLOP/s in a large product and {:.1f} GB/s in a large copy; Winograd's convolutions, which "
+      "multiply less than direct ones, may be below\n\n",
+      times.flops_per_second * 1e-9, times.bytes_per_second * 1e-9);
   fmt::print("{:<18} {:>10} {:>10} {:>6} {:>11} {:>10} {:>6}  {}\n", "operation", "forward ms", "floor", "%",
              "backward ms", "floor", "%", "implementation");
   LayerTimes::Row sum{.name = "sum"}, convolutions{.name = "convolutions alone"};

@@ -20,6 +20,7 @@
 #include "cpu/loss.hpp"
 #include "cpu/operations.hpp"
 #include "cpu/stager.hpp"
+#include "cpu/winograd.hpp"
 #include "io/huge_pages.hpp"
 
 namespace convoy {
@@ -184,6 +185,7 @@ CpuBackend::CpuBackend(const CpuOptions& options) {
   context_.stream = dnnl::stream(context_.engine);
   context_.compute = convoy::compute_type(options.precision);
   context_.native_block = has_avx512() ? 16 : 8;
+  context_.winograd = cpu::is_winograd_wanted();
   context_.kernels = &cpu::select_kernels();
 
   const dnnl_version_t* version = dnnl_version();

@@ -15,6 +15,7 @@ struct Context {
   dnnl::stream stream;
   DType compute = DType::f32;
   int native_block = 8;              // channels per block, see layout.hpp
+  bool winograd = true;              // where it is faster, see winograd.hpp
   int threads = 1;                   // of OpenMP, for this worker
   const Kernels* kernels = nullptr;  // the hot loops for this processor
 

@@ -5,13 +5,16 @@
 #include <optional>
 #include <string>
 #include <utility>
+#include <vector>
 
 #include "convoy/error.hpp"
 #include "cpu/bias_sums.hpp"
+#include "cpu/convolution_in_parts.hpp"
 #include "cpu/dnnl_call.hpp"
 #include "cpu/dnnl_compat.hpp"
 #include "cpu/operations.hpp"
 #include "cpu/weight_copies.hpp"
+#include "cpu/winograd.hpp"
 #include "nn/check_spec.hpp"
 
 namespace convoy::cpu {
@@ -19,6 +22,9 @@ namespace {
 
 using dnnl::memory;
 using Tag = memory::format_tag;
+
+constexpr std::size_t kWorkspace = std::size_t{256} << 20;  // bytes, of a pass that needs not have it
+constexpr int kLeastImages = 32;                            // of a part: with fewer Winograd gains little
 
 // One activation as the operation's neighbours have it and as one primitive wants it.
 struct Side {
@@ -40,6 +46,7 @@ class Convolution final : public Operation {
  public:
   Convolution(const ConvSpec& spec, int batch, Mode mode, const Context& context);
 
+  bool uses_winograd() const;
   Needs needs() const override;
   Work work() const override;
   std::string implementation() const override;
@@ -54,7 +61,7 @@ class Convolution final : public Operation {
   void plan_backward_data();
   void plan_backward_weights();
   template <typename Make>
-  auto choose(const Make& make) const;
+  auto choose(Pass pass, const Make& make) const;
   void place(Plan& plan, bool reads_input, bool reads_output, std::size_t first);
   const void* bring_in(Side& side, const void* data, const Operands& operands);
   void* target(const Side& side, void* data, const Operands& operands) const;
@@ -100,22 +107,31 @@ Convolution::Convolution(const ConvSpec& spec, int batch, Mode mode, const Conte
   }
 }
 
-// The first layouts for which oneDNN has more than its reference loop: the neighbours' own, oneDNN's choice, planes.
+// The first way in which oneDNN has more than its reference loop: Winograd where that is faster, else the direct
+// convolution in the neighbours' own layouts, in those of oneDNN's choice, as planes.
 template <typename Make>
-auto Convolution::choose(const Make& make) const {
+auto Convolution::choose(Pass pass, const Make& make) const {
+  using dnnl::algorithm;
   const auto with_tag = [this](const memory::desc& outer, Tag tag) {
     return memory::desc(compat::dimensions(outer), data_type(context_.compute), tag);
   };
-  const std::pair<memory::desc, memory::desc> candidates[] = {
-      {input_, output_},
-      {with_tag(input_, Tag::any), with_tag(output_, Tag::any)},
-      {with_tag(input_, Tag::nchw), with_tag(output_, Tag::nchw)},
+  struct Candidate {
+    algorithm method;
+    memory::desc input, output;
   };
-  using Description = decltype(make(input_, output_));
+  std::vector<Candidate> candidates = {
+      {algorithm::convolution_direct, input_, output_},
+      {algorithm::convolution_direct, with_tag(input_, Tag::any), with_tag(output_, Tag::any)},
+      {algorithm::convolution_direct, with_tag(input_, Tag::nchw), with_tag(output_, Tag::nchw)},
+  };
+  if (is_winograd_faster(spec_, batch_, pass, context_)) {
+    candidates.insert(candidates.begin(), {algorithm::convolution_winograd, input_, output_});
+  }
+  using Description = decltype(make(algorithm::convolution_direct, input_, output_));
   std::optional<Description> found;
-  for (const auto& [input, output] : candidates) {
+  for (const auto& [method, input, output] : candidates) {
     try {
-      Description description = make(input, output);
+      Description description = make(method, input, output);
       const bool is_fast = !is_reference_implementation(description.impl_info_str());
       if (is_fast || !found) found = description;
       if (is_fast) break;
@@ -149,10 +165,14 @@ void Convolution::plan_forward() {
     compat::append_relu(operations);
     attributes.set_post_ops(operations);
   }
-  const auto kind = trains_ ? dnnl::prop_kind::forward_training : dnnl::prop_kind::forward_inference;
-  const auto description = choose([&](const memory::desc& input, const memory::desc& output) {
-    return compat::convolution_forward(context_.engine, kind, input, any_weights, bias_, output, shape_, attributes);
-  });
+  const auto make = [&](dnnl::algorithm method, const memory::desc& input, const memory::desc& output) {
+    // For inference Winograd would want filters in a form that no reorder makes of ours.
+    const bool is_training = trains_ || method == dnnl::algorithm::convolution_winograd;
+    const auto kind = is_training ? dnnl::prop_kind::forward_training : dnnl::prop_kind::forward_inference;
+    return compat::convolution_forward(context_.engine, kind, method, input, any_weights, bias_, output, shape_,
+                                       attributes);
+  };
+  const auto description = choose(Pass::forward, make);
   forward_description_ = description;
   forward_.implementation = description.impl_info_str();
   forward_.input = {input_, description.src_desc(), 0, {}};
@@ -170,10 +190,11 @@ void Convolution::plan_forward() {
 
 void Convolution::plan_backward_data() {
   const memory::desc any_weights(compat::dimensions(master_weights_), data_type(context_.compute), Tag::any);
-  const auto description = choose([&](const memory::desc& input, const memory::desc& output) {
-    return compat::convolution_backward_data(context_.engine, input, any_weights, output, shape_, planned_attributes(),
-                                             *forward_description_);
-  });
+  const auto make = [&](dnnl::algorithm method, const memory::desc& input, const memory::desc& output) {
+    return compat::convolution_backward_data(context_.engine, method, input, any_weights, output, shape_,
+                                             planned_attributes(), *forward_description_);
+  };
+  const auto description = choose(Pass::backward_data, make);
   data_.implementation = description.impl_info_str();
   data_.input = {input_, description.diff_src_desc(), 0, {}};
   data_.output = {output_, description.diff_dst_desc(), 0, {}};
@@ -191,10 +212,11 @@ void Convolution::plan_backward_weights() {
   // Gradients leave in fp32 whatever the compute type.
   const memory::desc any_weights(compat::dimensions(master_weights_), memory::data_type::f32, Tag::any);
   const memory::desc bias = vector_description(spec_.bias && spec_.bias_gradient, spec_.output.channels);
-  const auto description = choose([&](const memory::desc& input, const memory::desc& output) {
-    return compat::convolution_backward_weights(context_.engine, input, any_weights, bias, output, shape_,
+  const auto make = [&](dnnl::algorithm method, const memory::desc& input, const memory::desc& output) {
+    return compat::convolution_backward_weights(context_.engine, method, input, any_weights, bias, output, shape_,
                                                 planned_attributes(), *forward_description_);
-  });
+  };
+  const auto description = choose(Pass::backward_weights, make);
   weights_.implementation = description.impl_info_str();
   weights_.input = {input_, description.src_desc(), 0, {}};
   weights_.output = {output_, description.diff_dst_desc(), 0, {}};
@@ -208,6 +230,8 @@ void Convolution::plan_backward_weights() {
   place(weights_, true, true, gradient_.is_needed() ? align_up(description.diff_weights_desc().get_size()) : 0);
   workspace_bytes_ = std::max(workspace_bytes_, weights_.scratch_offset + description.scratchpad_desc().get_size());
 }
+
+bool Convolution::uses_winograd() const { return implementation().find("wino") != std::string::npos; }
 
 Needs Convolution::needs() const {
   Needs needs;
@@ -308,8 +332,22 @@ void Convolution::backward_data(const Operands& operands) {
 
 }  // namespace
 
+// Winograd's scratch memory grows with the images at hand: where it would be more than kWorkspace, they are taken in
+// parts.
 std::unique_ptr<Operation> plan_convolution(const ConvSpec& spec, int batch, Mode mode, const Context& context) {
-  return std::make_unique<Convolution>(spec, batch, mode, context);
+  auto whole = std::make_unique<Convolution>(spec, batch, mode, context);
+  const std::size_t bytes = whole->needs().workspace;
+  if (!whole->uses_winograd() || bytes <= kWorkspace) return whole;
+  for (int parts = static_cast<int>(bytes / kWorkspace) + 1; batch / parts >= kLeastImages; ++parts) {
+    if (batch % parts != 0) continue;
+    auto part = std::make_unique<Convolution>(spec, batch / parts, mode, context);
+    if (part->needs().workspace <= kWorkspace) {
+      return repeat_convolution(std::move(part), batch / parts, parts, spec, context);
+    }
+  }
+  Context direct = context;
+  direct.winograd = false;
+  return std::make_unique<Convolution>(spec, batch, mode, direct);
 }
 
 }  // namespace convoy::cpu

@@ -19,31 +19,30 @@ constexpr bool kIsVersion3 = DNNL_VERSION_MAJOR >= 3;
 
 #if DNNL_VERSION_MAJOR >= 3
 
-inline auto convolution_forward(const dnnl::engine& engine, prop_kind kind, const memory::desc& source,
-                                const memory::desc& weights, const memory::desc& bias, const memory::desc& output,
-                                const ConvolutionShape& shape, const primitive_attr& attributes) {
-  return dnnl::convolution_forward::primitive_desc(engine, kind, algorithm::convolution_direct, source, weights, bias,
-                                                   output, shape.strides, shape.padding_before, shape.padding_after,
-                                                   attributes);
+inline auto convolution_forward(const dnnl::engine& engine, prop_kind kind, algorithm method,
+                                const memory::desc& source, const memory::desc& weights, const memory::desc& bias,
+                                const memory::desc& output, const ConvolutionShape& shape,
+                                const primitive_attr& attributes) {
+  return dnnl::convolution_forward::primitive_desc(engine, kind, method, source, weights, bias, output, shape.strides,
+                                                   shape.padding_before, shape.padding_after, attributes);
 }
 
-inline auto convolution_backward_data(const dnnl::engine& engine, const memory::desc& source,
+inline auto convolution_backward_data(const dnnl::engine& engine, algorithm method, const memory::desc& source,
                                       const memory::desc& weights, const memory::desc& output,
                                       const ConvolutionShape& shape, const primitive_attr& attributes,
                                       const dnnl::convolution_forward::primitive_desc& hint) {
-  return dnnl::convolution_backward_data::primitive_desc(engine, algorithm::convolution_direct, source, weights, output,
-                                                         shape.strides, shape.padding_before, shape.padding_after, hint,
-                                                         attributes);
+  return dnnl::convolution_backward_data::primitive_desc(engine, method, source, weights, output, shape.strides,
+                                                         shape.padding_before, shape.padding_after, hint, attributes);
 }
 
-inline auto convolution_backward_weights(const dnnl::engine& engine, const memory::desc& source,
+inline auto convolution_backward_weights(const dnnl::engine& engine, algorithm method, const memory::desc& source,
                                          const memory::desc& weights, const memory::desc& bias,
                                          const memory::desc& output, const ConvolutionShape& shape,
                                          const primitive_attr& attributes,
                                          const dnnl::convolution_forward::primitive_desc& hint) {
-  return dnnl::convolution_backward_weights::primitive_desc(engine, algorithm::convolution_direct, source, weights,
-                                                            bias, output, shape.strides, shape.padding_before,
-                                                            shape.padding_after, hint, attributes);
+  return dnnl::convolution_backward_weights::primitive_desc(engine, method, source, weights, bias, output,
+                                                            shape.strides, shape.padding_before, shape.padding_after,
+                                                            hint, attributes);
 }
 
 inline auto dense_forward(const dnnl::engine& engine, prop_kind kind, const memory::desc& source,
@@ -85,31 +84,31 @@ inline memory::dims dimensions(const memory::desc& description) { return descrip
 
 #else
 
-inline auto convolution_forward(const dnnl::engine& engine, prop_kind kind, const memory::desc& source,
-                                const memory::desc& weights, const memory::desc& bias, const memory::desc& output,
-                                const ConvolutionShape& shape, const primitive_attr& attributes) {
-  const dnnl::convolution_forward::desc description(kind, algorithm::convolution_direct, source, weights, bias, output,
-                                                    shape.strides, shape.padding_before, shape.padding_after);
+inline auto convolution_forward(const dnnl::engine& engine, prop_kind kind, algorithm method,
+                                const memory::desc& source, const memory::desc& weights, const memory::desc& bias,
+                                const memory::desc& output, const ConvolutionShape& shape,
+                                const primitive_attr& attributes) {
+  const dnnl::convolution_forward::desc description(kind, method, source, weights, bias, output, shape.strides,
+                                                    shape.padding_before, shape.padding_after);
   return dnnl::convolution_forward::primitive_desc(description, attributes, engine);
 }
 
-inline auto convolution_backward_data(const dnnl::engine& engine, const memory::desc& source,
+inline auto convolution_backward_data(const dnnl::engine& engine, algorithm method, const memory::desc& source,
                                       const memory::desc& weights, const memory::desc& output,
                                       const ConvolutionShape& shape, const primitive_attr& attributes,
                                       const dnnl::convolution_forward::primitive_desc& hint) {
-  const dnnl::convolution_backward_data::desc description(algorithm::convolution_direct, source, weights, output,
-                                                          shape.strides, shape.padding_before, shape.padding_after);
+  const dnnl::convolution_backward_data::desc description(method, source, weights, output, shape.strides,
+                                                          shape.padding_before, shape.padding_after);
   return dnnl::convolution_backward_data::primitive_desc(description, attributes, engine, hint);
 }
 
-inline auto convolution_backward_weights(const dnnl::engine& engine, const memory::desc& source,
+inline auto convolution_backward_weights(const dnnl::engine& engine, algorithm method, const memory::desc& source,
                                          const memory::desc& weights, const memory::desc& bias,
                                          const memory::desc& output, const ConvolutionShape& shape,
                                          const primitive_attr& attributes,
                                          const dnnl::convolution_forward::primitive_desc& hint) {
-  const dnnl::convolution_backward_weights::desc description(algorithm::convolution_direct, source, weights, bias,
-                                                             output, shape.strides, shape.padding_before,
-                                                             shape.padding_after);
+  const dnnl::convolution_backward_weights::desc description(method, source, weights, bias, output, shape.strides,
+                                                             shape.padding_before, shape.padding_after);
   return dnnl::convolution_backward_weights::primitive_desc(description, attributes, engine, hint);
 }
 

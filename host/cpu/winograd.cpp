@@ -1,0 +1,53 @@
+// The rule, with constants from measurements on Zen 4: 18 shapes of the zoo's and other networks, 1 to 250 images, one
+// and two threads.
+#include "cpu/winograd.hpp"
+
+#include <cstdlib>
+#include <string_view>
+
+#include "convoy/error.hpp"
+
+namespace convoy::cpu {
+namespace {
+
+constexpr int kTile = 4;                  // outputs of a tile each way
+constexpr double kFewerProducts = 4;      // 36 products for a tile's 16 outputs of 9 each
+constexpr double kTransforms = 1.75;      // of the images: what a tile costs, in its products
+constexpr double kTilesOfTransform = 53;  // of the filters: as much as the products of so many tiles
+constexpr double kDirectWeights = 1.4;    // the direct convolution's time backward weights, in that forward
+constexpr double kWorthIt = 1.2;          // of the estimate, which is that far off at times
+constexpr int kLeastChannels = 17;        // more than one block
+
+int tiles(int length) { return (length + kTile - 1) / kTile; }
+
+// The direct convolution's time over Winograd's.
+double estimated_gain(const ConvSpec& spec, int batch, Pass pass) {
+  const Extent& written = pass == Pass::backward_data ? spec.input : spec.output;
+  const double all = static_cast<double>(batch) * tiles(written.height) * tiles(written.width);
+  const double used = static_cast<double>(batch) * written.height * written.width / (all * kTile * kTile);
+  const double gain = kFewerProducts * used / (kTransforms + kTilesOfTransform / all);
+  return pass == Pass::backward_weights ? kDirectWeights * gain : gain;
+}
+
+// Where it is not, the gradient of the input that oneDNN 2.6 gives is wrong.
+bool is_symmetric(const Padding& padding) {
+  return padding.top == padding.bottom && padding.left == padding.right && padding.top <= 1 && padding.left <= 1;
+}
+
+}  // namespace
+
+bool is_winograd_wanted() {
+  const char* wish = std::getenv("CONVOY_CPU_WINOGRAD");
+  const std::string_view word = wish == nullptr ? "" : wish;
+  if (word != "" && word != "0" && word != "1") fail_usage("CONVOY_CPU_WINOGRAD is '{}'; expected 0 or 1", word);
+  return word != "0";
+}
+
+bool is_winograd_faster(const ConvSpec& spec, int batch, Pass pass, const Context& context) {
+  const bool is_possible = context.winograd && context.compute == DType::f32 && spec.kernel == Size2{3, 3} &&
+                           spec.stride == Size2{1, 1} && is_symmetric(spec.padding) &&
+                           spec.input.channels >= kLeastChannels && spec.output.channels >= kLeastChannels;
+  return is_possible && estimated_gain(spec, batch, pass) >= kWorthIt;
+}
+
+}  // namespace convoy::cpu
