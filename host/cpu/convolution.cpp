@@ -23,7 +23,7 @@ namespace {
 using dnnl::memory;
 using Tag = memory::format_tag;
 
-constexpr std::size_t kWorkspace = std::size_t{256} << 20;  // bytes, of a pass that needs not have it
+constexpr std::size_t kWorkspace = std::size_t{256} << 20;  // bytes; more only where parts would be small
 constexpr int kLeastImages = 32;                            // of a part: with fewer Winograd gains little
 
 // One activation as the operation's neighbours have it and as one primitive wants it.
@@ -46,7 +46,6 @@ class Convolution final : public Operation {
  public:
   Convolution(const ConvSpec& spec, int batch, Mode mode, const Context& context);
 
-  bool uses_winograd() const;
   Needs needs() const override;
   Work work() const override;
   std::string implementation() const override;
@@ -231,8 +230,6 @@ void Convolution::plan_backward_weights() {
   workspace_bytes_ = std::max(workspace_bytes_, weights_.scratch_offset + description.scratchpad_desc().get_size());
 }
 
-bool Convolution::uses_winograd() const { return implementation().find("wino") != std::string::npos; }
-
 Needs Convolution::needs() const {
   Needs needs;
   needs.output = output_.get_size();
@@ -332,12 +329,12 @@ void Convolution::backward_data(const Operands& operands) {
 
 }  // namespace
 
-// Winograd's scratch memory grows with the images at hand: where it would be more than kWorkspace, they are taken in
-// parts.
+// What a pass needs beside its tensors, above all Winograd's algorithm, grows with the images at hand: where it would
+// be more than kWorkspace, they are taken in parts.
 std::unique_ptr<Operation> plan_convolution(const ConvSpec& spec, int batch, Mode mode, const Context& context) {
   auto whole = std::make_unique<Convolution>(spec, batch, mode, context);
   const std::size_t bytes = whole->needs().workspace;
-  if (!whole->uses_winograd() || bytes <= kWorkspace) return whole;
+  if (bytes <= kWorkspace) return whole;
   for (int parts = static_cast<int>(bytes / kWorkspace) + 1; batch / parts >= kLeastImages; ++parts) {
     if (batch % parts != 0) continue;
     auto part = std::make_unique<Convolution>(spec, batch / parts, mode, context);
