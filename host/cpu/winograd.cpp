@@ -45,7 +45,7 @@ bool is_symmetric(const Padding& padding) {
 bool is_winograd_wanted() {
   const char* wish = std::getenv("CONVOY_CPU_WINOGRAD");
   const std::string_view word = wish == nullptr ? "" : wish;
-  if (word != "" && word != "0" && word != "1") fail_usage("CONVOY_CPU_WINOGRAD is '{}'; expected 0 or 1", word);
+  if (!word.empty() && word != "0" && word != "1") fail_usage("CONVOY_CPU_WINOGRAD is '{}'; expected 0 or 1", word);
   return word != "0";
 }
 
