@@ -112,7 +112,7 @@ class WinogradOnCpu : public testing::Test {
     compare("weights gradient", found.weights_gradient, expected.weights_gradient, of_gradients);
     compare("bias gradient", found.bias_gradient, expected.bias_gradient, of_gradients);
   }
-  // Where oneDNN has no such convolution: 3.x, or without AVX-512.
+  // Where oneDNN has no such convolution: 3.2 and later, or without AVX-512.
   static bool is_missing() { return implementation("1", large_spec(), 64).find("wino") == std::string::npos; }
 };
 

@@ -1,6 +1,6 @@
 // When oneDNN's Winograd convolution, F(4x4, 3x3) of Lavin & Gray (2016) in fp32, is faster than its direct one. Only
-// oneDNN 2.x with AVX-512 has one; elsewhere the direct convolution is what there is. It sums in another order and
-// through sums of inputs: errors are 3 to 5 times those of the direct convolution, about 1e-6 of a tensor's norm.
+// oneDNN up to 3.1 has one, for AVX-512; elsewhere the direct convolution is what there is. It sums in another order
+// and through sums of inputs: errors are 3 to 5 times those of the direct convolution, about 1e-6 of a tensor's norm.
 #pragma once
 
 #include "convoy/operation.hpp"
