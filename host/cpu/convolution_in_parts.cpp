@@ -6,14 +6,10 @@
 #include <utility>
 
 #include "cpu/arena.hpp"
+#include "cpu/dnnl_call.hpp"
 
 namespace convoy::cpu {
 namespace {
-
-std::size_t activation_bytes(int images, const Extent& extent, const Context& context) {
-  return static_cast<std::size_t>(images * context.layout(extent).sample_elements()) *
-         bytes_per_element(context.compute);
-}
 
 class ConvolutionInParts final : public Operation {
  public:
@@ -24,8 +20,8 @@ class ConvolutionInParts final : public Operation {
         spec_(spec),
         context_(context),
         of_part_(part_->needs()),
-        input_bytes_(activation_bytes(images, spec.input, context)),
-        output_bytes_(activation_bytes(images, spec.output, context)) {}
+        input_bytes_(activation_description(images, spec.input, context.compute, context).get_size()),
+        output_bytes_(activation_description(images, spec.output, context.compute, context).get_size()) {}
 
   Needs needs() const override;
   Work work() const override;
