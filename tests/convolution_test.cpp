@@ -139,7 +139,7 @@ TEST_P(Convolution, frozen_filters_with_a_trained_bias_on_three_channels) {
 }
 
 TEST_P(Convolution, sums_the_gradient_of_a_bias_over_many_pixels) {
-  for (const int outputs : {1, 24, 257}) {
+  for (const int outputs : {1, 4, 20, 24, 100, 257}) {  // of 20, 16-bit elements fill no access, those of 32 do
     ConvSpec spec = spec_of({"", 40, {16, 16, 3}, outputs, {1, 1}, {1, 1}, {}}, true, Activation::none);
     SCOPED_TRACE(outputs);
     spec.weights_gradient = spec.input_gradient = false;

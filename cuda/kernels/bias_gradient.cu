@@ -36,9 +36,6 @@ Cover cover(std::size_t element_bytes, std::int64_t rows, int channels) {
   return {is_packed, columns, lines, tiles, static_cast<int>(divided_up(rows, part_rows)), part_rows};
 }
 
-// Threads that share a channel's parts.
-int helpers_of(int channels) { return kThreads / std::min(channels % 4 == 0 ? channels / 4 : channels, kMostColumns); }
-
 // Sums [lines, width] in shared memory, line by line.
 __device__ float total_of(const float* partial, int lines, int width, int channel) {
   float total = 0;
@@ -49,11 +46,11 @@ __device__ float total_of(const float* partial, int lines, int width, int channe
 // Each block sums one part of kCount * columns channels into sums [parts, channels].
 template <typename T, int kCount>
 __global__ void __launch_bounds__(kThreads, 2)
-    bias_gradient_kernel(const BiasGradientArgs args, int columns, int lines, std::int64_t part_rows, int helpers) {
+    bias_gradient_kernel(const BiasGradientArgs args, int columns, int lines, std::int64_t part_rows) {
   struct alignas(sizeof(T) * kCount) Access {
     T values[kCount];
   };
-  __shared__ float partial[kThreads * kCount];  // [lines, columns, kCount]; then [helpers, columns, kCount]
+  __shared__ float partial[kThreads * kCount];  // [lines, columns, kCount] of rows, then of parts
   const int thread = static_cast<int>(threadIdx.x), column = thread % columns, line = thread / columns;
   const int channels = args.channels, width = columns * kCount, tile = static_cast<int>(blockIdx.y) * width;
   const int channel = tile + column * kCount;
@@ -80,17 +77,17 @@ __global__ void __launch_bounds__(kThreads, 2)
     sums[std::int64_t{blockIdx.x} * channels + tile + i] = total_of(partial, lines, width, i);
   }
   if (parts == 1 || !is_last_block(args.counters)) return;
-  for (int place = thread; place < helpers * width; place += kThreads) {
-    const int helper = place / width, i = place % width;
+  for (int place = thread; place < lines * width; place += kThreads) {
+    const int i = place % width;
     float part_sum = 0;
-    for (int part = helper; part < parts && tile + i < channels; part += helpers) {
+    for (int part = place / width; part < parts && tile + i < channels; part += lines) {
       part_sum += __ldcg(sums + std::int64_t{part} * channels + tile + i);
     }
     partial[place] = part_sum;
   }
   __syncthreads();
   for (int i = thread; i < width && tile + i < channels; i += kThreads) {
-    args.bias_gradient[tile + i] = total_of(partial, helpers, width, i);
+    args.bias_gradient[tile + i] = total_of(partial, lines, width, i);
   }
 }
 
@@ -110,7 +107,7 @@ void bias_gradient(const BiasGradientArgs& args, cudaStream_t stream) {
   const dim3 blocks(static_cast<unsigned>(all.parts), static_cast<unsigned>(all.tiles));
   dispatch(args.type, [&]<typename T>() {
     const auto kernel = all.is_packed ? bias_gradient_kernel<T, Pack<T>::kCount> : bias_gradient_kernel<T, 1>;
-    kernel<<<blocks, kThreads, 0, stream>>>(args, all.columns, all.lines, all.part_rows, helpers_of(args.channels));
+    kernel<<<blocks, kThreads, 0, stream>>>(args, all.columns, all.lines, all.part_rows);
   });
   CHECK_CUDA(cudaGetLastError());
 }
