@@ -2,6 +2,7 @@
 // kernels want. Where they want other layouts than the backend's rule, reorders into the workspace lie between.
 // Filters come as OHWI fp32; the compute copies are oneDNN's blocked forms.
 #include <algorithm>
+#include <cstring>
 #include <optional>
 #include <string>
 #include <utility>
@@ -65,6 +66,9 @@ class Convolution final : public Operation {
   const void* bring_in(Side& side, const void* data, const Operands& operands);
   void* target(const Side& side, void* data, const Operands& operands) const;
   void bring_out(Side& side, void* data, const Operands& operands);
+  // Of images one pixel wide, oneDNN's bf16 gradient of the filters takes pixels from beside them, in memory that it
+  // has not written, times zero: NaN must not lie there.
+  bool reads_unwritten_scratch() const { return context_.compute == DType::bf16 && spec_.input.width == 1; }
   std::byte* workspace(const Operands& operands, std::size_t offset) const {
     return static_cast<std::byte*>(operands.workspace) + offset;
   }
@@ -81,6 +85,7 @@ class Convolution final : public Operation {
   WeightCopies copies_;
   Reorder gradient_;
   std::size_t workspace_bytes_ = 0;
+  std::size_t weights_end_ = 0;  // of what the backward pass of the filters has of the workspace
 };
 
 Convolution::Convolution(const ConvSpec& spec, int batch, Mode mode, const Context& context)
@@ -227,7 +232,8 @@ void Convolution::plan_backward_weights() {
   weights_.call.declare(DNNL_ARG_SCRATCHPAD, description.scratchpad_desc(), context_.engine);
   gradient_ = Reorder(description.diff_weights_desc(), master_weights_, context_);
   place(weights_, true, true, gradient_.is_needed() ? align_up(description.diff_weights_desc().get_size()) : 0);
-  workspace_bytes_ = std::max(workspace_bytes_, weights_.scratch_offset + description.scratchpad_desc().get_size());
+  weights_end_ = weights_.scratch_offset + description.scratchpad_desc().get_size();
+  workspace_bytes_ = std::max(workspace_bytes_, weights_end_);
 }
 
 Needs Convolution::needs() const {
@@ -307,6 +313,7 @@ void Convolution::backward_weights(const Operands& operands) {
     }
     return;
   }
+  if (reads_unwritten_scratch()) std::memset(operands.workspace, 0, weights_end_);
   void* gradient = gradient_.is_needed() ? operands.workspace : operands.weights_gradient;
   weights_.call.bind(DNNL_ARG_SRC, bring_in(weights_.input, operands.input, operands));
   weights_.call.bind(DNNL_ARG_DIFF_DST, bring_in(weights_.output, operands.output_gradient, operands));

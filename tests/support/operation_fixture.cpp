@@ -496,6 +496,15 @@ void expect_rejected(Backend& backend, const OperationSpec& spec, int batch, con
   }
 }
 
+reference::Gradients OnBackend::moved_between_passes(const OperationSpec& spec, int batch, const Tensors& given) const {
+  const auto* epilogue = std::get_if<EpilogueSpec>(&spec);
+  if (epilogue == nullptr || GetParam().backend != std::string_view("cpu")) return {};
+  // The most that a rounding to the compute type moves a value, as a share of it; of fp32 the tolerance has it.
+  const double unit = compute_type(GetParam().precision) == DType::bf16 ? 0x1p-8 : 0;
+  return reference::moved_by_kept_roundings(*epilogue, batch, arguments_of(given), widened(given.output_gradient),
+                                            unit);
+}
+
 void OnBackend::SetUp() {
   const std::string reason = reason_to_skip(GetParam());
   if (!reason.empty()) GTEST_SKIP() << reason;
