@@ -85,6 +85,20 @@ class Scripts(Machine):
         self.assert_one_line(self.run_bash(f"'{ROOT}/tools/build'"), "CONVOY_DEPS=pip", "auto, system or fetch", code=2)
 
 
+@unittest.skipUnless(shutil.which("cmake"), "no cmake on the PATH")
+class Embedding(Machine):
+    def test_takes_networks_and_recipes_from_a_folder_with_a_space_in_the_order_of_their_names(self):
+        for name in ("two.toml", "two-more.toml", "one.json"):
+            (self.folder / name).write_text(f"text of {name}")
+        lists = {"NETWORKS": ["one.json"], "RECIPES": ["two-more.toml", "two.toml"]}
+        options = [f"-D{kind}=" + ";".join(str(self.folder / name) for name in names) for kind, names in lists.items()]
+        written = self.folder / "embedded.cpp"
+        subprocess.run(["cmake", f"-DOUTPUT={written}", *options, "-P", ROOT / "tools/cmake/embed.cmake"], check=True)
+        found = re.findall(r'\{"([^"]*)", ""\s*R"embedded\((.*?)\)embedded"', written.read_text())
+        self.assertEqual(found, [("one", "text of one.json"), ("two", "text of two.toml"),
+                                 ("two-more", "text of two-more.toml")])
+
+
 class CudaFromPypi(unittest.TestCase):
     # Of which wheel (of CUDA 13) each header is that the CUDA part includes; where one is new, look into the wheels.
     WHEELS = {"cuda_runtime.h": "cuda-runtime", "cuda_runtime_api.h": "cuda-runtime", "cuda_bf16.h": "cuda-runtime",
