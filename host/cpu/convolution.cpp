@@ -17,6 +17,7 @@
 #include "cpu/weight_copies.hpp"
 #include "cpu/winograd.hpp"
 #include "nn/check_spec.hpp"
+#include "nn/operation_shape.hpp"
 
 namespace convoy::cpu {
 namespace {
@@ -85,7 +86,6 @@ class Convolution final : public Operation {
   WeightCopies copies_;
   Reorder gradient_;
   std::size_t workspace_bytes_ = 0;
-  std::size_t weights_end_ = 0;  // of what the backward pass of the filters has of the workspace
 };
 
 Convolution::Convolution(const ConvSpec& spec, int batch, Mode mode, const Context& context)
@@ -232,8 +232,7 @@ void Convolution::plan_backward_weights() {
   weights_.call.declare(DNNL_ARG_SCRATCHPAD, description.scratchpad_desc(), context_.engine);
   gradient_ = Reorder(description.diff_weights_desc(), master_weights_, context_);
   place(weights_, true, true, gradient_.is_needed() ? align_up(description.diff_weights_desc().get_size()) : 0);
-  weights_end_ = weights_.scratch_offset + description.scratchpad_desc().get_size();
-  workspace_bytes_ = std::max(workspace_bytes_, weights_end_);
+  workspace_bytes_ = std::max(workspace_bytes_, weights_.scratch_offset + description.scratchpad_desc().get_size());
 }
 
 Needs Convolution::needs() const {
@@ -313,7 +312,7 @@ void Convolution::backward_weights(const Operands& operands) {
     }
     return;
   }
-  if (reads_unwritten_scratch()) std::memset(operands.workspace, 0, weights_end_);
+  if (reads_unwritten_scratch()) std::memset(operands.workspace, 0, workspace_bytes_);
   void* gradient = gradient_.is_needed() ? operands.workspace : operands.weights_gradient;
   weights_.call.bind(DNNL_ARG_SRC, bring_in(weights_.input, operands.input, operands));
   weights_.call.bind(DNNL_ARG_DIFF_DST, bring_in(weights_.output, operands.output_gradient, operands));
@@ -346,7 +345,7 @@ std::unique_ptr<Operation> plan_convolution(const ConvSpec& spec, int batch, Mod
     if (batch % parts != 0) continue;
     auto part = std::make_unique<Convolution>(spec, batch / parts, mode, context);
     if (part->needs().workspace <= kWorkspace) {
-      return repeat_convolution(std::move(part), batch / parts, parts, spec, context);
+      return repeat_convolution(std::move(part), batch / parts, parts, shape_of(spec), context);
     }
   }
   Context direct = context;

@@ -13,15 +13,14 @@ namespace {
 
 class ConvolutionInParts final : public Operation {
  public:
-  ConvolutionInParts(std::unique_ptr<Operation> part, int images, int parts, const ConvSpec& spec,
+  ConvolutionInParts(std::unique_ptr<Operation> part, int images, int parts, const OperationShape& shape,
                      const Context& context)
       : part_(std::move(part)),
         parts_(parts),
-        spec_(spec),
+        shape_(shape),
         context_(context),
         of_part_(part_->needs()),
-        input_bytes_(activation_description(images, spec.input, context.compute, context).get_size()),
-        output_bytes_(activation_description(images, spec.output, context.compute, context).get_size()) {}
+        input_bytes_(activation_description(images, shape.input, context.compute, context).get_size()) {}
 
   Needs needs() const override;
   Work work() const override;
@@ -40,18 +39,13 @@ class ConvolutionInParts final : public Operation {
 
  private:
   Operands operands_of(int part, const Operands&) const;
-  std::size_t filter_elements() const {
-    return static_cast<std::size_t>(spec_.output.channels) * spec_.kernel.height * spec_.kernel.width *
-           spec_.input.channels;
-  }
-  std::size_t output_channels() const { return static_cast<std::size_t>(spec_.output.channels); }
 
   std::unique_ptr<Operation> part_;
   int parts_;
-  ConvSpec spec_;
+  OperationShape shape_;
   Context context_;
   Needs of_part_;
-  std::size_t input_bytes_, output_bytes_;  // of a part
+  std::size_t input_bytes_;  // of a part
 };
 
 // Behind a part's workspace lie the gradients of one part: [filters | bias].
@@ -60,8 +54,8 @@ Needs ConvolutionInParts::needs() const {
   Needs needs = of_part_;
   needs.output *= parts;
   needs.input_gradient *= parts;
-  needs.workspace = align_up(needs.workspace) + align_up(filter_elements() * sizeof(float)) +
-                    align_up(output_channels() * sizeof(float));
+  needs.workspace =
+      align_up(needs.workspace) + align_up(shape_.weights * sizeof(float)) + align_up(shape_.bias * sizeof(float));
   return needs;
 }
 
@@ -81,8 +75,8 @@ std::byte* stretch(void* data, int part, std::size_t bytes) {
 Operands ConvolutionInParts::operands_of(int part, const Operands& operands) const {
   Operands own = operands;
   own.input = stretch(const_cast<void*>(operands.input), part, input_bytes_);  // which stays unwritten all the same
-  own.output = stretch(operands.output, part, output_bytes_);
-  own.output_gradient = stretch(operands.output_gradient, part, output_bytes_);
+  own.output = stretch(operands.output, part, of_part_.output);
+  own.output_gradient = stretch(operands.output_gradient, part, of_part_.output);
   own.input_gradient = stretch(operands.input_gradient, part, input_bytes_);
   return own;
 }
@@ -90,15 +84,15 @@ Operands ConvolutionInParts::operands_of(int part, const Operands& operands) con
 void ConvolutionInParts::backward_weights(const Operands& operands) {
   part_->backward_weights(operands_of(0, operands));
   auto* filters = reinterpret_cast<float*>(stretch(operands.workspace, 1, align_up(of_part_.workspace)));
-  auto* bias = reinterpret_cast<float*>(stretch(filters, 1, align_up(filter_elements() * sizeof(float))));
+  auto* bias = reinterpret_cast<float*>(stretch(filters, 1, align_up(shape_.weights * sizeof(float))));
   for (int part = 1; part < parts_; ++part) {
     Operands own = operands_of(part, operands);
     own.weights_gradient = filters;
     own.bias_gradient = bias;
     part_->backward_weights(own);
-    if (spec_.weights_gradient) add_scaled(operands.weights_gradient, 1, filters, filter_elements(), context_);
-    if (spec_.bias && spec_.bias_gradient) {
-      add_scaled(operands.bias_gradient, 1, bias, output_channels(), context_);
+    if (shape_.weights_gradient) add_scaled(operands.weights_gradient, 1, filters, shape_.weights, context_);
+    if (shape_.bias_gradient) {
+      add_scaled(operands.bias_gradient, 1, bias, shape_.bias, context_);
     }
   }
 }
@@ -106,8 +100,8 @@ void ConvolutionInParts::backward_weights(const Operands& operands) {
 }  // namespace
 
 std::unique_ptr<Operation> repeat_convolution(std::unique_ptr<Operation> part, int images, int parts,
-                                              const ConvSpec& spec, const Context& context) {
-  return std::make_unique<ConvolutionInParts>(std::move(part), images, parts, spec, context);
+                                              const OperationShape& shape, const Context& context) {
+  return std::make_unique<ConvolutionInParts>(std::move(part), images, parts, shape, context);
 }
 
 }  // namespace convoy::cpu

@@ -6,11 +6,12 @@
 
 #include "convoy/operation.hpp"
 #include "cpu/context.hpp"
+#include "nn/operation_shape.hpp"
 
 namespace convoy::cpu {
 
 // `part` is planned for the `images` of one part, and keeps nothing from forward to backward (Needs::saved).
-std::unique_ptr<Operation> repeat_convolution(std::unique_ptr<Operation> part, int images, int parts, const ConvSpec&,
-                                              const Context&);
+std::unique_ptr<Operation> repeat_convolution(std::unique_ptr<Operation> part, int images, int parts,
+                                              const OperationShape&, const Context&);
 
 }  // namespace convoy::cpu
