@@ -61,19 +61,13 @@ const Shape kShapes[] = {
     {"tiles of channels that fill no block", 8, {8, 16, 67}, 20, {3, 3}, {1, 1}, {1, 1, 1, 1}},
 };
 
-int side(int input, int before, int after, int kernel, int stride) {
-  return (input + before + after - kernel) / stride + 1;
-}
-
 ConvSpec spec_of(const Shape& shape) {
   ConvSpec spec;
   spec.input = shape.input;
   spec.kernel = shape.kernel;
   spec.stride = shape.stride;
   spec.padding = shape.padding;
-  const Padding& p = shape.padding;
-  spec.output = {side(shape.input.height, p.top, p.bottom, shape.kernel.height, shape.stride.height),
-                 side(shape.input.width, p.left, p.right, shape.kernel.width, shape.stride.width), shape.outputs};
+  spec.output = windows_over(shape.input, shape.kernel, shape.stride, shape.padding, shape.outputs);
   return spec;
 }
 

@@ -45,10 +45,6 @@ const Shape kShapes[] = {
     {"one pixel among padding", 2, {1, 1, 8}, {3, 3}, {2, 2}, {1, 1, 1, 1}},
 };
 
-int side(int input, int before, int after, int kernel, int stride) {
-  return (input + before + after - kernel) / stride + 1;
-}
-
 PoolSpec spec_of(const Shape& shape, Kind kind) {
   PoolSpec spec;
   spec.kind = kind;
@@ -56,10 +52,7 @@ PoolSpec spec_of(const Shape& shape, Kind kind) {
   spec.kernel = shape.kernel;
   spec.stride = shape.stride;
   spec.padding = shape.padding;
-  const Padding& p = shape.padding;
-  spec.output = {side(shape.input.height, p.top, p.bottom, shape.kernel.height, shape.stride.height),
-                 side(shape.input.width, p.left, p.right, shape.kernel.width, shape.stride.width),
-                 shape.input.channels};
+  spec.output = windows_over(shape.input, shape.kernel, shape.stride, shape.padding, shape.input.channels);
   return spec;
 }
 

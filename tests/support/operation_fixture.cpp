@@ -291,6 +291,11 @@ std::vector<double> widened(const std::vector<float>& values) { return {values.b
 
 }  // namespace
 
+Extent windows_over(const Extent& input, Size2 kernel, Size2 stride, const Padding& padding, int channels) {
+  return {(input.height + padding.top + padding.bottom - kernel.height) / stride.height + 1,
+          (input.width + padding.left + padding.right - kernel.width) / stride.width + 1, channels};
+}
+
 Tensors random_tensors(const OperationSpec& spec, int batch, DType type, std::uint64_t seed) {
   const OperationShape shape = shape_of(spec);
   const bool is_normalisation = shape.statistics != 0;

@@ -35,6 +35,9 @@ struct RunOptions {
       false;  // buffers for gradients the spec does not ask for, which must stay as they are
 };
 
+// What a window of `kernel` gives that walks over `input` by `stride`.
+Extent windows_over(const Extent& input, Size2 kernel, Size2 stride, const Padding&, int channels);
+
 // Random tensors for the spec, activations and weights rounded to `type` so that a tolerance covers arithmetic alone.
 // No two values of a max-pooling window are equal; what is normalised deviates about as much as its mean. The output's
 // gradient is zero where the activation's argument is so close to a ReLU's corner that rounding may choose the side.
