@@ -13,6 +13,7 @@
 #include "device_memory.hpp"
 #include "kernels/relu.hpp"
 #include "nn/check_spec.hpp"
+#include "nn/operation_needs.hpp"
 #include "operations.hpp"
 
 namespace convoy::cuda {
@@ -25,7 +26,7 @@ class Convolution final : public Operation {
   Convolution(const ConvSpec& spec, int batch, Mode mode, const Context& context);
 
   Needs needs() const override;
-  Work work() const override;
+  Work work() const override { return convolution_work(spec_, mode_, stored_); }
   std::string implementation() const override;
   void forward(const Operands&) override;
   void backward_begin(const Operands&) override;
@@ -37,15 +38,8 @@ class Convolution final : public Operation {
   bool has_relu() const { return spec_.activation == Activation::relu; }
   bool adds_bias() const { return spec_.bias || has_relu(); }
   bool is_narrow() const { return context_.compute != DType::f32; }
-  std::int64_t output_rows() const { return std::int64_t{batch_} * spec_.output.height * spec_.output.width; }
-  std::size_t input_elements() const { return static_cast<std::size_t>(batch_ * spec_.input.elements()); }
-  std::size_t output_elements() const { return static_cast<std::size_t>(batch_ * spec_.output.elements()); }
-  std::size_t filter_elements() const {
-    return static_cast<std::size_t>(spec_.output.channels) * spec_.kernel.height * spec_.kernel.width *
-           spec_.input.channels;
-  }
-  std::size_t bytes(std::size_t elements) const { return elements * bytes_per_element(context_.compute); }
-  std::size_t bias_bytes() const { return bytes(static_cast<std::size_t>(spec_.output.channels)); }
+  std::int64_t output_rows() const { return std::int64_t{stored_.samples} * spec_.output.height * spec_.output.width; }
+  std::size_t bias_bytes() const { return static_cast<std::size_t>(spec_.output.channels) * stored_.element; }
   const void* filters(const Operands& operands) const {
     return is_narrow() ? operands.narrow_weights : operands.weights;
   }
@@ -55,9 +49,9 @@ class Convolution final : public Operation {
   }
 
   ConvSpec spec_;
-  int batch_;
-  bool trains_;
+  Mode mode_;
   Context context_;
+  StoredTensors stored_;
   std::optional<cudnn::Plan> forward_, data_, weights_;
   BiasGradient bias_gradient_;
   std::size_t workspace_bytes_ = 0;
@@ -65,7 +59,10 @@ class Convolution final : public Operation {
 };
 
 Convolution::Convolution(const ConvSpec& spec, int batch, Mode mode, const Context& context)
-    : spec_(spec), batch_(batch), trains_(mode == Mode::train), context_(context) {
+    : spec_(spec),
+      mode_(mode),
+      context_(context),
+      stored_(spec.input.elements(), spec.output.elements(), batch, context.compute) {
   check(spec, batch);
   forward_ = plan(Pass::forward);
   workspace_bytes_ = forward_->workspace_bytes();
@@ -73,7 +70,7 @@ Convolution::Convolution(const ConvSpec& spec, int batch, Mode mode, const Conte
     zeros_ = allocate_memory(bias_bytes());
     CHECK_CUDA(cudaMemsetAsync(zeros_.get(), 0, bias_bytes(), context_.stream));
   }
-  if (!trains_) return;
+  if (mode == Mode::evaluate) return;
   if (spec_.input_gradient) {
     data_ = plan(Pass::backward_data);
     workspace_bytes_ = std::max(workspace_bytes_, data_->workspace_bytes());
@@ -92,35 +89,14 @@ cudnn::Plan Convolution::plan(Pass pass) const {
   const cudnn::Rules rules = {.workspace_limit = kWorkspaceLimit,
                               .tf32 = context_.precision == Precision::tf32,
                               .deterministic = context_.deterministic};
-  return context_.plans->choose(pass_of(spec_, pass, batch_, context_.compute), rules);
+  return context_.plans->choose(pass_of(spec_, pass, stored_.samples, context_.compute), rules);
 }
 
 Needs Convolution::needs() const {
-  Needs needs;
-  needs.output = bytes(output_elements());
-  needs.input_gradient = trains_ && spec_.input_gradient ? bytes(input_elements()) : 0;
+  Needs needs = convolution_needs(spec_, mode_, stored_);
   needs.workspace = workspace_bytes_;
-  needs.narrow_gradient = trains_ && spec_.weights_gradient && is_narrow();
-  needs.backward_reads_input = trains_ && spec_.weights_gradient;
-  needs.backward_reads_output = trains_ && has_relu();
+  needs.narrow_gradient = weights_ && is_narrow();
   return needs;
-}
-
-Work Convolution::work() const {
-  const double flops =
-      2.0 * static_cast<double>(output_elements()) * spec_.kernel.height * spec_.kernel.width * spec_.input.channels;
-  const auto input = static_cast<double>(bytes(input_elements()));
-  const auto output = static_cast<double>(bytes(output_elements()));
-  const auto weights = static_cast<double>(bytes(filter_elements()));
-  const auto gradient = static_cast<double>(filter_elements() * sizeof(float));
-  Work work;
-  work.forward_flops = flops;
-  work.forward_bytes = input + output + weights;
-  if (!trains_) return work;
-  work.backward_flops = flops * ((spec_.weights_gradient ? 1 : 0) + (spec_.input_gradient ? 1 : 0));
-  work.backward_bytes = (spec_.weights_gradient ? input + output + gradient : 0) +
-                        (spec_.input_gradient ? input + output + weights : 0) + (has_relu() ? 3 * output : 0);
-  return work;
 }
 
 std::string Convolution::implementation() const {
@@ -138,7 +114,7 @@ void Convolution::forward(const Operands& operands) {
 
 void Convolution::backward_begin(const Operands& operands) {
   if (!has_relu()) return;
-  relu_backward(operands.output, context_.compute, output_elements(), operands.output_gradient, context_.stream);
+  relu_backward(operands.output, context_.compute, stored_.output, operands.output_gradient, context_.stream);
 }
 
 void Convolution::backward_weights(const Operands& operands) {

@@ -6,6 +6,7 @@
 #include "kernels/relu.hpp"
 #include "matrix_product.hpp"
 #include "nn/check_spec.hpp"
+#include "nn/operation_needs.hpp"
 #include "operations.hpp"
 
 namespace convoy::cuda {
@@ -16,7 +17,7 @@ class Dense final : public Operation {
   Dense(const DenseSpec& spec, int batch, Mode mode, const Context& context);
 
   Needs needs() const override;
-  Work work() const override;
+  Work work() const override { return dense_work(spec_, mode_, stored_); }
   std::string implementation() const override { return forward_.algorithm(); }
   void forward(const Operands&) override;
   void backward_begin(const Operands&) override;
@@ -25,10 +26,6 @@ class Dense final : public Operation {
 
  private:
   DType output_type() const { return spec_.float_output ? DType::f32 : context_.compute; }
-  std::size_t inputs() const { return static_cast<std::size_t>(spec_.input.elements()); }
-  std::size_t weights() const { return inputs() * static_cast<std::size_t>(spec_.outputs); }
-  std::size_t outputs() const { return static_cast<std::size_t>(batch_) * static_cast<std::size_t>(spec_.outputs); }
-  std::size_t input_bytes() const { return static_cast<std::size_t>(batch_) * inputs() * element_bytes_; }
   const void* compute_weights(const Operands& operands) const {
     return context_.compute != DType::f32 ? operands.narrow_weights : operands.weights;
   }
@@ -37,22 +34,21 @@ class Dense final : public Operation {
   }
 
   DenseSpec spec_;
-  int batch_;
-  bool trains_;
+  Mode mode_;
   Context context_;
-  std::size_t element_bytes_;
+  StoredTensors stored_;
   MatrixProduct forward_, data_, weights_;
   BiasGradient bias_gradient_;
 };
 
 Dense::Dense(const DenseSpec& spec, int batch, Mode mode, const Context& context)
     : spec_(spec),
-      batch_(batch),
-      trains_(mode == Mode::train),
+      mode_(mode),
       context_(context),
-      element_bytes_(bytes_per_element(context.compute)) {
+      stored_(spec.input.elements(), spec.outputs, batch, context.compute) {
   check(spec, batch, context.compute);
   const auto inputs = static_cast<int>(spec.input.elements());
+  const bool trains = mode == Mode::train;
   const bool tf32 = context.precision == Precision::tf32;
   forward_ = MatrixProduct({.m = batch,
                             .n = spec.outputs,
@@ -64,7 +60,7 @@ Dense::Dense(const DenseSpec& spec, int batch, Mode mode, const Context& context
                             .bias = spec.bias,
                             .relu = spec.activation == Activation::relu},
                            context);
-  if (trains_ && spec.weights_gradient) {
+  if (trains && spec.weights_gradient) {
     weights_ = MatrixProduct({.m = spec.outputs,
                               .n = inputs,
                               .k = batch,
@@ -74,8 +70,8 @@ Dense::Dense(const DenseSpec& spec, int batch, Mode mode, const Context& context
                               .tf32 = tf32},
                              context);
   }
-  if (trains_ && spec.bias && spec.bias_gradient) bias_gradient_ = BiasGradient(batch, spec.outputs, context);
-  if (trains_ && spec.input_gradient) {
+  if (trains && spec.bias && spec.bias_gradient) bias_gradient_ = BiasGradient(batch, spec.outputs, context);
+  if (trains && spec.input_gradient) {
     data_ = MatrixProduct({.m = batch,
                            .n = inputs,
                            .k = spec.outputs,
@@ -87,33 +83,10 @@ Dense::Dense(const DenseSpec& spec, int batch, Mode mode, const Context& context
 }
 
 Needs Dense::needs() const {
-  Needs needs;
-  needs.output = outputs() * bytes_per_element(output_type());
-  needs.input_gradient = trains_ && spec_.input_gradient ? input_bytes() : 0;
+  Needs needs = dense_needs(spec_, mode_, stored_);
   needs.workspace = std::max({forward_.workspace_bytes(), weights_.workspace_bytes(), data_.workspace_bytes(),
                               bias_gradient_.workspace_bytes()});
-  needs.backward_reads_input = trains_ && spec_.weights_gradient;
-  needs.backward_reads_output = trains_ && spec_.activation == Activation::relu;
   return needs;
-}
-
-Work Dense::work() const {
-  const double flops = 2.0 * batch_ * static_cast<double>(weights());
-  const auto bytes =
-      static_cast<double>(input_bytes() + outputs() * bytes_per_element(output_type()) + weights() * element_bytes_);
-  Work work{flops, 0, bytes, 0};
-  if (!trains_) return work;
-  const auto gradient_bytes = static_cast<double>(outputs() * element_bytes_);
-  if (spec_.weights_gradient) {
-    work.backward_flops += flops;
-    work.backward_bytes +=
-        static_cast<double>(input_bytes()) + gradient_bytes + static_cast<double>(weights() * sizeof(float));
-  }
-  if (spec_.input_gradient) {
-    work.backward_flops += flops;
-    work.backward_bytes += static_cast<double>(input_bytes() + weights() * element_bytes_) + gradient_bytes;
-  }
-  return work;
 }
 
 void Dense::forward(const Operands& operands) {
@@ -126,7 +99,7 @@ void Dense::forward(const Operands& operands) {
 
 void Dense::backward_begin(const Operands& operands) {
   if (spec_.activation != Activation::relu) return;
-  relu_backward(operands.output, context_.compute, outputs(), operands.output_gradient, context_.stream);
+  relu_backward(operands.output, context_.compute, stored_.output, operands.output_gradient, context_.stream);
 }
 
 void Dense::backward_weights(const Operands& operands) {

@@ -17,6 +17,7 @@
 #include "cpu/weight_copies.hpp"
 #include "cpu/winograd.hpp"
 #include "nn/check_spec.hpp"
+#include "nn/operation_needs.hpp"
 #include "nn/operation_shape.hpp"
 
 namespace convoy::cpu {
@@ -49,7 +50,7 @@ class Convolution final : public Operation {
   Convolution(const ConvSpec& spec, int batch, Mode mode, const Context& context);
 
   Needs needs() const override;
-  Work work() const override;
+  Work work() const override { return convolution_work(spec_, mode_, stored_); }
   std::string implementation() const override;
   void refresh(const Operands&) override;
   void forward(const Operands&) override;
@@ -75,9 +76,9 @@ class Convolution final : public Operation {
   }
 
   ConvSpec spec_;
-  int batch_;
-  bool trains_;
+  Mode mode_;
   Context context_;
+  StoredTensors stored_;
   compat::ConvolutionShape shape_;
   memory::desc input_, output_, master_weights_, bias_;
   std::optional<dnnl::convolution_forward::primitive_desc> forward_description_;
@@ -89,8 +90,10 @@ class Convolution final : public Operation {
 };
 
 Convolution::Convolution(const ConvSpec& spec, int batch, Mode mode, const Context& context)
-    : spec_(spec), batch_(batch), trains_(mode == Mode::train), context_(context) {
+    : spec_(spec), mode_(mode), context_(context) {
   check(spec, batch);
+  stored_ = {context_.layout(spec.input).sample_elements(), context_.layout(spec.output).sample_elements(), batch,
+             context.compute};
   shape_ = {{spec.stride.height, spec.stride.width},
             {spec.padding.top, spec.padding.left},
             {spec.padding.bottom, spec.padding.right}};
@@ -102,12 +105,12 @@ Convolution::Convolution(const ConvSpec& spec, int batch, Mode mode, const Conte
   bias_ = vector_description(spec.bias, spec.output.channels);
 
   plan_forward();
-  if (!trains_) return;
+  if (mode == Mode::evaluate) return;
   if (spec_.activation == Activation::relu) relu_ = ReluBackward(output_, context_);
   if (spec_.input_gradient) plan_backward_data();
   if (spec_.weights_gradient) plan_backward_weights();
   if (!spec_.weights_gradient && spec_.bias && spec_.bias_gradient) {
-    workspace_bytes_ = std::max(workspace_bytes_, bias_sums_workspace(batch_, context_.layout(spec_.output)));
+    workspace_bytes_ = std::max(workspace_bytes_, bias_sums_workspace(stored_.samples, context_.layout(spec_.output)));
   }
 }
 
@@ -128,7 +131,7 @@ auto Convolution::choose(Pass pass, const Make& make) const {
       {algorithm::convolution_direct, with_tag(input_, Tag::any), with_tag(output_, Tag::any)},
       {algorithm::convolution_direct, with_tag(input_, Tag::nchw), with_tag(output_, Tag::nchw)},
   };
-  if (is_winograd_faster(spec_, batch_, pass, context_)) {
+  if (is_winograd_faster(spec_, stored_.samples, pass, context_)) {
     candidates.insert(candidates.begin(), {algorithm::convolution_winograd, input_, output_});
   }
   using Description = decltype(make(algorithm::convolution_direct, input_, output_));
@@ -171,7 +174,7 @@ void Convolution::plan_forward() {
   }
   const auto make = [&](dnnl::algorithm method, const memory::desc& input, const memory::desc& output) {
     // For inference Winograd would want filters in a form that no reorder makes of ours.
-    const bool is_training = trains_ || method == dnnl::algorithm::convolution_winograd;
+    const bool is_training = mode_ == Mode::train || method == dnnl::algorithm::convolution_winograd;
     const auto kind = is_training ? dnnl::prop_kind::forward_training : dnnl::prop_kind::forward_inference;
     return compat::convolution_forward(context_.engine, kind, method, input, any_weights, bias_, output, shape_,
                                        attributes);
@@ -236,30 +239,10 @@ void Convolution::plan_backward_weights() {
 }
 
 Needs Convolution::needs() const {
-  Needs needs;
-  needs.output = output_.get_size();
-  needs.input_gradient = trains_ && spec_.input_gradient ? input_.get_size() : 0;
+  Needs needs = convolution_needs(spec_, mode_, stored_);
   needs.workspace = workspace_bytes_;
   needs.weight_copies = copies_.bytes();
-  needs.backward_reads_input = trains_ && spec_.weights_gradient;
-  needs.backward_reads_output = trains_ && spec_.activation == Activation::relu;
   return needs;
-}
-
-Work Convolution::work() const {
-  const double flops = 2.0 * batch_ * static_cast<double>(spec_.output.elements()) * spec_.kernel.height *
-                       spec_.kernel.width * spec_.input.channels;
-  const double input = static_cast<double>(input_.get_size()), output = static_cast<double>(output_.get_size());
-  const double weights = static_cast<double>(master_weights_.get_size());
-  Work work;
-  work.forward_flops = flops;
-  work.forward_bytes = input + output + weights;
-  if (!trains_) return work;
-  work.backward_flops = flops * ((spec_.weights_gradient ? 1 : 0) + (spec_.input_gradient ? 1 : 0));
-  work.backward_bytes = (spec_.weights_gradient ? input + output + weights : 0) +
-                        (spec_.input_gradient ? input + output + weights : 0) +
-                        (spec_.activation == Activation::relu ? 3 * output : 0);
-  return work;
 }
 
 std::string Convolution::implementation() const {
@@ -307,7 +290,7 @@ void Convolution::backward_begin(const Operands& operands) {
 void Convolution::backward_weights(const Operands& operands) {
   if (!spec_.weights_gradient) {
     if (spec_.bias && spec_.bias_gradient) {
-      bias_sums(operands.output_gradient, batch_, context_.layout(spec_.output), operands.workspace,
+      bias_sums(operands.output_gradient, stored_.samples, context_.layout(spec_.output), operands.workspace,
                 operands.bias_gradient, context_);
     }
     return;

@@ -10,6 +10,7 @@
 #include "cpu/operations.hpp"
 #include "cpu/weight_copies.hpp"
 #include "nn/check_spec.hpp"
+#include "nn/operation_needs.hpp"
 
 namespace convoy::cpu {
 namespace {
@@ -22,7 +23,7 @@ class Dense final : public Operation {
   Dense(const DenseSpec& spec, int batch, Mode mode, const Context& context);
 
   Needs needs() const override;
-  Work work() const override;
+  Work work() const override { return dense_work(spec_, mode_, stored_); }
   std::string implementation() const override { return implementation_; }
   void refresh(const Operands&) override;
   void forward(const Operands&) override;
@@ -36,9 +37,9 @@ class Dense final : public Operation {
   Layout output_layout() const { return {1, spec_.outputs, 1, 1, spec_.outputs}; }
 
   DenseSpec spec_;
-  int batch_;
-  bool trains_;
+  Mode mode_;
   Context context_;
+  StoredTensors stored_;
   memory::desc input_, output_, output_gradient_, master_weights_, planned_weights_, bias_;
   Tag weights_tag_ = Tag::any;
   std::optional<dnnl::inner_product_forward::primitive_desc> description_;
@@ -52,8 +53,9 @@ class Dense final : public Operation {
 };
 
 Dense::Dense(const DenseSpec& spec, int batch, Mode mode, const Context& context)
-    : spec_(spec), batch_(batch), trains_(mode == Mode::train), context_(context) {
+    : spec_(spec), mode_(mode), context_(context) {
   check(spec, batch, context.compute);
+  stored_ = {context_.layout(spec.input).sample_elements(), spec.outputs, batch, context.compute};
   input_ = activation_description(batch, spec.input, context.compute, context_);
   const auto compute = data_type(context.compute);
   output_ = {{batch, spec.outputs}, spec.float_output ? memory::data_type::f32 : compute, Tag::nc};
@@ -67,7 +69,7 @@ Dense::Dense(const DenseSpec& spec, int batch, Mode mode, const Context& context
   planned_weights_ = {dimensions, compute, weights_tag_};
   bias_ = vector_description(spec.bias, spec.outputs);
   plan_forward();
-  if (trains_) plan_backward();
+  if (mode == Mode::train) plan_backward();
 }
 
 void Dense::plan_forward() {
@@ -77,7 +79,7 @@ void Dense::plan_forward() {
     compat::append_relu(operations);
     attributes.set_post_ops(operations);
   }
-  const auto kind = trains_ ? dnnl::prop_kind::forward_training : dnnl::prop_kind::forward_inference;
+  const auto kind = mode_ == Mode::train ? dnnl::prop_kind::forward_training : dnnl::prop_kind::forward_inference;
   description_ = compat::dense_forward(context_.engine, kind, input_, planned_weights_, bias_, output_, attributes);
   implementation_ = description_->impl_info_str();
   forward_ = Call(dnnl::inner_product_forward(*description_));
@@ -122,31 +124,15 @@ void Dense::plan_backward() {
     gradient_bytes_ = gradient_.is_needed() ? align_up(weights.diff_weights_desc().get_size()) : 0;
     workspace_bytes_ = std::max(workspace_bytes_, gradient_bytes_ + weights.scratchpad_desc().get_size());
   } else if (spec_.bias && spec_.bias_gradient) {
-    workspace_bytes_ = std::max(workspace_bytes_, bias_sums_workspace(batch_, output_layout()));
+    workspace_bytes_ = std::max(workspace_bytes_, bias_sums_workspace(stored_.samples, output_layout()));
   }
 }
 
 Needs Dense::needs() const {
-  Needs needs;
-  needs.output = output_.get_size();
-  needs.input_gradient = trains_ && spec_.input_gradient ? input_.get_size() : 0;
+  Needs needs = dense_needs(spec_, mode_, stored_);
   needs.workspace = workspace_bytes_;
   needs.weight_copies = copies_.bytes();
-  needs.backward_reads_input = trains_ && spec_.weights_gradient;
-  needs.backward_reads_output = trains_ && spec_.activation == Activation::relu;
   return needs;
-}
-
-Work Dense::work() const {
-  const double flops = 2.0 * batch_ * static_cast<double>(spec_.input.elements()) * spec_.outputs;
-  const double bytes = static_cast<double>(input_.get_size() + output_.get_size() + master_weights_.get_size());
-  const int passes = (spec_.weights_gradient ? 1 : 0) + (spec_.input_gradient ? 1 : 0);
-  Work work{flops, 0, bytes, 0};
-  if (trains_) {
-    work.backward_flops = flops * passes;
-    work.backward_bytes = bytes * passes;
-  }
-  return work;
 }
 
 void Dense::refresh(const Operands& operands) { copies_.refresh(operands, context_); }
@@ -165,7 +151,7 @@ void Dense::backward_begin(const Operands& operands) { relu_.run(operands.output
 void Dense::backward_weights(const Operands& operands) {
   if (!spec_.weights_gradient) {
     if (spec_.bias && spec_.bias_gradient) {
-      bias_sums(operands.output_gradient, batch_, output_layout(), operands.workspace, operands.bias_gradient,
+      bias_sums(operands.output_gradient, stored_.samples, output_layout(), operands.workspace, operands.bias_gradient,
                 context_);
     }
     return;

@@ -1,6 +1,73 @@
 #include "nn/operation_needs.hpp"
 
+#include "nn/operation_shape.hpp"
+
 namespace convoy {
+namespace {
+
+// A convolution or a dense layer multiplies once forward and once for each gradient.
+struct Product {
+  OperationShape shape;
+  bool trains, has_relu;
+  StoredTensors stored;
+
+  std::size_t output_bytes() const { return stored.output * (shape.float_output ? sizeof(float) : stored.element); }
+  Needs needs() const;
+  Work work() const;
+};
+
+Needs Product::needs() const {
+  Needs needs;
+  needs.output = output_bytes();
+  needs.input_gradient = trains && shape.input_gradient ? stored.input_bytes() : 0;
+  needs.backward_reads_input = trains && shape.weights_gradient;
+  needs.backward_reads_output = trains && has_relu;
+  return needs;
+}
+
+Work Product::work() const {
+  const double flops =
+      2.0 * stored.samples * shape.output.height * shape.output.width * static_cast<double>(shape.weights);
+  const std::size_t weights = shape.weights * stored.element;
+  Work work;
+  work.forward_flops = flops;
+  work.forward_bytes = static_cast<double>(stored.input_bytes() + weights + output_bytes());
+  if (!trains) return work;
+  const std::size_t activations = stored.input_bytes() + stored.output_bytes();
+  if (shape.weights_gradient) {
+    work.backward_flops += flops;
+    work.backward_bytes += static_cast<double>(activations + shape.weights * sizeof(float));
+  }
+  if (shape.input_gradient) {
+    work.backward_flops += flops;
+    work.backward_bytes += static_cast<double>(activations + weights);
+  }
+  if (has_relu) work.backward_bytes += 3 * static_cast<double>(stored.output_bytes());
+  return work;
+}
+
+template <typename Spec>
+Product product_of(const Spec& spec, Mode mode, const StoredTensors& stored) {
+  return {shape_of(spec), mode == Mode::train, spec.activation == Activation::relu, stored};
+}
+
+}  // namespace
+
+Needs convolution_needs(const ConvSpec& spec, Mode mode, const StoredTensors& stored) {
+  return product_of(spec, mode, stored).needs();
+}
+
+Work convolution_work(const ConvSpec& spec, Mode mode, const StoredTensors& stored) {
+  return product_of(spec, mode, stored).work();
+}
+
+Needs dense_needs(const DenseSpec& spec, Mode mode, const StoredTensors& stored) {
+  return product_of(spec, mode, stored).needs();
+}
+
+Work dense_work(const DenseSpec& spec, Mode mode, const StoredTensors& stored) {
+  return product_of(spec, mode, stored).work();
+}
 
 Needs pool_needs(const PoolSpec& spec, Mode mode, const StoredTensors& stored, std::size_t place_bytes) {
   Needs needs;

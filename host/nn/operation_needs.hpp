@@ -1,4 +1,4 @@
-// What pools, dropouts and epilogues need of the memory planner and keep from pass to pass, whatever backend computes
+// What operations need of the memory planner, keep from pass to pass and have to do at least, whatever backend computes
 // them.
 #pragma once
 
@@ -16,14 +16,23 @@ struct StoredTensors {
   StoredTensors(std::int64_t sample_input, std::int64_t sample_output, int batch, DType compute)
       : input(static_cast<std::size_t>(sample_input) * batch),
         output(static_cast<std::size_t>(sample_output) * batch),
+        samples(batch),
         element(bytes_per_element(compute)) {}
 
   std::size_t input_bytes() const { return input * element; }
   std::size_t output_bytes() const { return output * element; }
 
   std::size_t input = 0, output = 0;  // elements
-  std::size_t element = 0;            // bytes
+  int samples = 0;
+  std::size_t element = 0;  // bytes
 };
+
+// But for the workspace, copies of weights and narrow gradients, which are the backend's own. Bytes are counted with
+// the weights in the compute type and their gradients in fp32.
+Needs convolution_needs(const ConvSpec&, Mode, const StoredTensors&);
+Work convolution_work(const ConvSpec&, Mode, const StoredTensors&);
+Needs dense_needs(const DenseSpec&, Mode, const StoredTensors&);
+Work dense_work(const DenseSpec&, Mode, const StoredTensors&);
 
 // A max keeps the place of each maximum in so many bytes.
 Needs pool_needs(const PoolSpec&, Mode, const StoredTensors&, std::size_t place_bytes);
