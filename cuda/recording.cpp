@@ -1,9 +1,11 @@
 // See recording.hpp.
 #include "recording.hpp"
 
+#include <array>
 #include <utility>
 
 #include "check.hpp"
+#include "event.hpp"
 #include "handles.hpp"
 
 namespace convoy::cuda {
@@ -22,7 +24,10 @@ class GraphRecording final : public Recording {
     }
     if (!executable_) capture();
     for (const std::function<void()>& call : before_replay_) call();
+    const Event& four_back = replayed_[replays_++ % replayed_.size()];
+    CHECK_CUDA(cudaEventSynchronize(four_back.get()));
     CHECK_CUDA(cudaGraphLaunch(executable_.get(), stream_));
+    CHECK_CUDA(cudaEventRecord(four_back.get(), stream_));
   }
 
   std::vector<RecordedRange> ranges() const override { return ranges_; }
@@ -47,8 +52,11 @@ class GraphRecording final : public Recording {
     CHECK_CUDA(cudaStreamEndCapture(stream_, &captured));
     const Graph graph(captured);
     cudaGraphExec_t executable = nullptr;
-    CHECK_CUDA(cudaGraphInstantiate(&executable, graph.get(), 0));
+    // Nodes keep the priority of the stream that they were captured from, which for collectives is above the launching
+    // one's.
+    CHECK_CUDA(cudaGraphInstantiate(&executable, graph.get(), cudaGraphInstantiateFlagUseNodePriority));
     executable_.reset(executable);
+    for (Event& event : replayed_) event = make_event(cudaEventDisableTiming | cudaEventBlockingSync);
   }
 
   std::function<void()> step_;
@@ -58,6 +66,10 @@ class GraphRecording final : public Recording {
   std::vector<RecordedRange> ranges_;
   bool is_warm_ = false;
   GraphExec executable_;
+  // The host runs ahead of the device by so many replays, not by as many as fit into a queue: what it says of its
+  // progress, and when it obeys, is then at most so many steps old.
+  std::array<Event, 4> replayed_;
+  std::size_t replays_ = 0;
 };
 
 class Calls final : public Recording {
