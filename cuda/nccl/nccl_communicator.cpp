@@ -7,6 +7,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <exception>
 #include <map>
 #include <optional>
 #include <string>
@@ -91,7 +92,7 @@ std::optional<float> milliseconds(const Event& from, const Event& to) {
 std::optional<Times> times_of(const Marks& marks) {
   const std::optional<float> whole = milliseconds(marks.begun, marks.ended);
   const std::optional<float> exposed = milliseconds(marks.arrived, marks.ended);
-  if (!whole || !exposed) return std::nullopt;
+  if (!whole || !exposed || *whole <= 0) return std::nullopt;  // the last: its marks are of two replays
   return Times{1e-3 * static_cast<double>(*whole), 1e-3 * static_cast<double>(std::clamp(*exposed, 0.0F, *whole))};
 }
 
@@ -143,7 +144,8 @@ class NcclCommunicator final : public Communicator {
   }
 
   ~NcclCommunicator() override {
-    if (group_ == nullptr) return;
+    // After a failure others may never come to the end of what is under way, nor to this.
+    if (group_ == nullptr || std::uncaught_exceptions() > exceptions_at_birth_) return;
     cudaStreamSynchronize(stream_.get());
     if (ncclCommFinalize(group_) == ncclInProgress) {
       ncclResult_t state = ncclInProgress;
@@ -159,12 +161,16 @@ class NcclCommunicator final : public Communicator {
   int rank() const override { return host_.rank(); }
   int size() const override { return host_.size(); }
 
-  Attachment attach(const Arena& arena, Use use) override { return register_memory(group_, host_, arena, use, limit_); }
+  Attachment attach(const Arena& arena, Use use) override {
+    if (ordered_) ordered_->reserve(arena.bytes() / sizeof(float));
+    return register_memory(group_, host_, arena, use, limit_);
+  }
 
   void broadcast(FloatRange range, int root) override {
     after_compute();
     CHECK_NCCL(ncclBroadcast(range.data, range.data, range.count, ncclFloat32, root, group_, stream_.get()));
     await(group_, limit_, "a broadcast");
+    meet_those_of_the_process();
     before_compute();
   }
 
@@ -182,13 +188,14 @@ class NcclCommunicator final : public Communicator {
     CHECK_CUDA(cudaEventRecord(marks.begun.get(), stream_.get()));
     all_reduce(range);
     CHECK_CUDA(cudaEventRecord(marks.ended.get(), stream_.get()));
+    meet_those_of_the_process();
     const auto number = static_cast<std::uint64_t>(cost_.collectives);
     pending_.emplace(number, std::move(marks));
     return {number};
   }
 
   void join(Pending pending) override {
-    mark_.arrive(compute_);
+    mark_.arrive();
     if (capture_.before_replay != nullptr) return record_join(pending);
     const auto found = pending_.find(pending.number);
     CONVOY_CHECK(found != pending_.end(), "collective #{} was joined before, or never started", pending.number);
@@ -201,7 +208,7 @@ class NcclCommunicator final : public Communicator {
 
   // The mark comes before the collective: one that does not end might keep a mark beside it from being written.
   void average_and_join(FloatRange range) override {
-    mark_.arrive(compute_);
+    mark_.arrive();
     join(average(range));
   }
 
@@ -266,6 +273,12 @@ class NcclCommunicator final : public Communicator {
   void before_compute() {
     CHECK_CUDA(cudaEventRecord(fence_.get(), stream_.get()));
     CHECK_CUDA(cudaStreamWaitEvent(compute_, fence_.get(), 0));
+  }
+
+  // A call that waits for its device while it holds a lock of the driver may keep another thread of the process from
+  // launching its part of a collective, which the device waits for: nobody goes on before all parts are launched.
+  void meet_those_of_the_process() {
+    if (shares_process_) host_.min_max(0);
   }
 
   void all_reduce(FloatRange range) {
@@ -337,6 +350,7 @@ class NcclCommunicator final : public Communicator {
   std::chrono::duration<double> limit_;
   bool graphs_share_process_ = false;
   bool shares_process_ = false;  // with another worker
+  int exceptions_at_birth_ = std::uncaught_exceptions();
   ncclComm_t group_ = nullptr;
   Stream stream_;
   Event fence_;

@@ -36,13 +36,16 @@ void OrderedSum::exchange(ncclComm_t group, cudaStream_t stream, std::chrono::du
   await(group, limit, "an average in the order of ranks");
 }
 
+void OrderedSum::reserve(std::size_t count) {
+  const std::size_t part = part_begin(count, 1);  // the longest
+  if (ranks_ == 1 || part <= part_capacity_) return;
+  parts_.push_back(allocate_memory(static_cast<std::size_t>(ranks_ - 1) * part * sizeof(float)));
+  part_capacity_ = part;
+}
+
 void OrderedSum::enqueue(FloatRange range, ncclComm_t group, cudaStream_t stream, std::chrono::duration<double> limit) {
   if (ranks_ == 1 || range.count == 0) return;
-  const std::size_t part = part_begin(range.count, 1);  // the longest
-  if (part > part_capacity_) {
-    parts_.push_back(allocate_memory(static_cast<std::size_t>(ranks_ - 1) * part * sizeof(float)));
-    part_capacity_ = part;
-  }
+  reserve(range.count);
   const auto part_of = [&](int rank) {
     const std::size_t begin = part_begin(range.count, rank);
     return FloatRange{range.data + begin, part_begin(range.count, rank + 1) - begin};

@@ -17,8 +17,10 @@ class OrderedSum {
  public:
   OrderedSum(int rank, int ranks) : rank_(rank), ranks_(ranks) {}
 
-  // In place; the same range length on all ranks. Takes memory for the first range of its length, which must not be
-  // while the stream is captured. 2 (ranks - 1) / ranks of the range leave and arrive, as in a ring.
+  // Memory for ranges of so many elements; not while a stream is captured.
+  void reserve(std::size_t count);
+  // In place; the same range length on all ranks. Reserves what is not. 2 (ranks - 1) / ranks of the range leave and
+  // arrive, as in a ring.
   void enqueue(FloatRange range, ncclComm_t group, cudaStream_t stream, std::chrono::duration<double> limit);
 
  private:
