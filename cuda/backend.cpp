@@ -52,7 +52,7 @@ class CudaBackend final : public Backend {
   // From now on arenas that will be communicated come from where NCCL moves them best. The result, which marks where
   // the stream waits for other ranks, is this backend's.
   CollectiveMark& will_communicate() {
-    if (!collectives_) collectives_.emplace(context_.device);
+    if (!collectives_) collectives_.emplace(context_.device, context_.stream);
     return *collectives_;
   }
   const DeviceInfo& info() const override { return info_; }
@@ -172,6 +172,7 @@ class CudaBackend final : public Backend {
   std::unique_ptr<cudnn::PlanChooser> plans_;
   CublasLtHandle cublas_lt_;
   Arena reductions_;  // a ReductionScratch
+  bool reads_host_pages_ = false;
   std::optional<Ranges> ranges_;
 };
 
@@ -179,6 +180,7 @@ CudaBackend::CudaBackend(const DeviceRequest& request) {
   CHECK_CUDA(cudaSetDevice(request.index));
   cudaDeviceProp properties{};
   CHECK_CUDA(cudaGetDeviceProperties(&properties, request.index));
+  reads_host_pages_ = properties.pageableMemoryAccessUsesHostPageTables != 0;
   cudaStream_t stream = nullptr;
   CHECK_CUDA(cudaStreamCreateWithFlags(&stream, cudaStreamNonBlocking));
   stream_.reset(stream);
@@ -293,9 +295,11 @@ void CudaBackend::unpack_activation(int batch, const Extent& extent, const void*
   download(host_nhwc, wide.data(), wide.bytes());
 }
 
-// Pageable host memory has been read when the call returns.
+// The host's memory has been read when the call returns: the driver stages what is pageable, unless the device reads it
+// by the host's own page tables.
 void CudaBackend::upload(void* device, const void* host, std::size_t bytes) {
   CHECK_CUDA(cudaMemcpyAsync(device, host, bytes, cudaMemcpyHostToDevice, stream_.get()));
+  if (reads_host_pages_) wait();
 }
 
 void CudaBackend::download(void* host, const void* device, std::size_t bytes) {

@@ -3,10 +3,13 @@
 
 #include <cuda_runtime_api.h>
 
+#include <cstdint>
+
 #include "convoy/device_mark.hpp"
 
 namespace convoy::cuda {
 
-void arrive(DeviceMark* mark, cudaStream_t stream);
+// `arrivals`: how many there were, device memory.
+void arrive(DeviceMark* mark, std::uint64_t* arrivals, cudaStream_t stream);
 
 }  // namespace convoy::cuda
