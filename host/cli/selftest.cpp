@@ -3,6 +3,7 @@
 
 #include <fmt/format.h>
 
+#include <cstdio>
 #include <memory>
 #include <string>
 #include <vector>
@@ -29,6 +30,7 @@ int run(const ConfigOptions& options) {
     if (!row.is_good()) ++misses;
     fmt::print("{:>9.1e}  {:>9.1e}  {}  {} ({})\n", row.error, row.tolerance, row.is_good() ? "ok  " : "MISS", row.what,
                row.quantity);
+    std::fflush(stdout);  // what comes next may take the process with it
   };
   selftest(*device.backend, *reference, print, networks);
   fmt::print("{} comparisons, {} beyond what is allowed\n", rows, misses);

@@ -27,7 +27,12 @@ OpenedModule open_module(std::string_view name) {
   const fs::path file = find_module(name);
   if (file.empty()) return {nullptr, fmt::format("this build has no {} backend", name == "cuda" ? "CUDA" : name)};
   void* library = dlopen(file.c_str(), RTLD_NOW | RTLD_LOCAL);
-  if (library == nullptr) return {nullptr, dlerror()};  // names the library that is missing
+  if (library == nullptr) {
+    const char* missing = dlerror();
+    return {nullptr, fmt::format("{}: load the modules that this was built with, or put that library's folder into "
+                                 "LD_LIBRARY_PATH",
+                                 missing)};
+  }
   auto* function = reinterpret_cast<DeviceModuleFunction*>(dlsym(library, kDeviceModuleSymbol));
   const DeviceModule* module = function == nullptr ? nullptr : function();
   if (module == nullptr || module->interface_version != kDeviceModuleVersion) {
