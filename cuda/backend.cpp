@@ -204,6 +204,7 @@ CudaBackend::CudaBackend(const DeviceRequest& request) {
               .cublas_lt = cublas_lt,
               .precision = request.precision,
               .compute = convoy::compute_type(request.precision),
+              .workspace_limit = workspace_limit(properties.totalGlobalMem),
               .deterministic = request.deterministic,
               .graph = request.graph};
   ranges_.emplace(stream, capture_);

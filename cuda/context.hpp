@@ -6,6 +6,7 @@
 #include <cuda_runtime_api.h>
 #include <cudnn.h>
 
+#include <algorithm>
 #include <cstddef>
 
 #include "convoy/types.hpp"
@@ -16,8 +17,11 @@ namespace cudnn {
 class PlanChooser;
 }
 
-// Bytes that one call of a library may ask for at most; the memory planner shares them among the operations of a step.
-constexpr std::size_t kWorkspaceLimit = std::size_t{256} << 20;
+// Bytes that one call of a library may ask for, on a device of so many; the memory planner shares them among the
+// operations of a step. In fp32 and tf32 cuDNN turns whole tensors there, and with less than it wants for that it has
+// only its plainest loops left: 0.7 GB for the zoo at batch 2000.
+constexpr std::size_t kMostWorkspace = std::size_t{1} << 30;
+constexpr std::size_t workspace_limit(std::size_t device_bytes) { return std::min(kMostWorkspace, device_bytes / 16); }
 
 struct Context {
   int device = 0;
@@ -27,6 +31,7 @@ struct Context {
   cublasLtHandle_t cublas_lt = nullptr;
   Precision precision = Precision::fp32;
   DType compute = DType::f32;
+  std::size_t workspace_limit = kMostWorkspace;
   bool deterministic = false;
   bool graph = true;  // replay a recorded step as a CUDA graph
 };

@@ -86,7 +86,7 @@ Convolution::Convolution(const ConvSpec& spec, int batch, Mode mode, const Conte
 }
 
 cudnn::Plan Convolution::plan(Pass pass) const {
-  const cudnn::Rules rules = {.workspace_limit = kWorkspaceLimit,
+  const cudnn::Rules rules = {.workspace_limit = context_.workspace_limit,
                               .tf32 = context_.precision == Precision::tf32,
                               .deterministic = context_.deterministic};
   return context_.plans->choose(pass_of(spec_, pass, stored_.samples, context_.compute), rules);

@@ -68,7 +68,7 @@ class PlanChoice : public testing::Test {
 
   const Convolution convolution_{Pass::backward_data, 8,          {16, 16, 64}, {16, 16, 64}, {3, 3}, {1, 1},
                                  {1, 1, 1, 1},        DType::bf16};
-  const Rules rules_{.workspace_limit = kWorkspaceLimit};
+  const Rules rules_{.workspace_limit = kMostWorkspace};
   TemporaryFolder folder_;
   CudnnHandle handle_;
 };
