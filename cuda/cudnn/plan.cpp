@@ -18,10 +18,11 @@ bool has(const Notes& notes, cudnnBackendNumericalNote_t note) { return std::ran
 
 // Which rule an engine breaks; empty: none.
 std::string_view broken_rule(const Notes& notes, DType type, const Rules& rules) {
-  if (type == DType::f32 && !rules.tf32) {
-    if (has(notes, CUDNN_NUMERICAL_NOTE_TENSOR_CORE)) return "multiplies fp32 on tensor cores";
-    if (has(notes, CUDNN_NUMERICAL_NOTE_DOWN_CONVERT_INPUTS)) return "rounds fp32 inputs";
+  if (type == DType::f32 && !rules.tf32 && has(notes, CUDNN_NUMERICAL_NOTE_TENSOR_CORE)) {
+    return "multiplies fp32 on tensor cores";
   }
+  // To 16 bits, which is not what TF32 does.
+  if (has(notes, CUDNN_NUMERICAL_NOTE_DOWN_CONVERT_INPUTS)) return "rounds its inputs";
   if (has(notes, CUDNN_NUMERICAL_NOTE_REDUCED_PRECISION_REDUCTION)) return "sums in less than fp32";
   // Transforms of large tiles and of whole images lose digits that the elements have.
   if (has(notes, CUDNN_NUMERICAL_NOTE_WINOGRAD) || has(notes, CUDNN_NUMERICAL_NOTE_FFT)) return "transforms its inputs";
@@ -163,9 +164,13 @@ void Plan::pack(const Tensors& tensors, void* workspace) {
   packed_workspace_ = workspace;
 }
 
-void Plan::execute(cudnnHandle_t handle, const Tensors& tensors, void* workspace) {
+cudnnStatus_t Plan::try_execute(cudnnHandle_t handle, const Tensors& tensors, void* workspace) {
   if (!pack_ || packed_ != tensors || packed_workspace_ != workspace) pack(tensors, workspace);
-  CHECK_CUDNN(cudnnBackendExecute(handle, plan_->get(), pack_->get()));
+  return cudnnBackendExecute(handle, plan_->get(), pack_->get());
+}
+
+void Plan::execute(cudnnHandle_t handle, const Tensors& tensors, void* workspace) {
+  CHECK_CUDNN(try_execute(handle, tensors, workspace));
 }
 
 }  // namespace convoy::cuda::cudnn

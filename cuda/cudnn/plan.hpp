@@ -44,7 +44,9 @@ class Plan {
   bool on_tensor_cores() const { return on_tensor_cores_; }
   bool is_deterministic() const { return is_deterministic_; }
 
-  void execute(cudnnHandle_t handle, const Tensors&, void* workspace);  // enqueues on the handle's stream
+  // Enqueues on the handle's stream. A plan that cuDNN has accepted may be refused all the same when it is to run.
+  void execute(cudnnHandle_t handle, const Tensors&, void* workspace);
+  cudnnStatus_t try_execute(cudnnHandle_t handle, const Tensors&, void* workspace);
 
  private:
   Plan(const Convolution& convolution, std::shared_ptr<const Graph> graph)

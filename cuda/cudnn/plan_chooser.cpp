@@ -23,11 +23,14 @@ std::string current_device() {
                      properties.multiProcessorCount, cudnnGetVersion(), driver);
 }
 
+// Raised with what `build` makes of a convolution: a text of another graph would be taken for this one's.
+constexpr int kGraph = 1;
+
 std::string key_of(const Convolution& c, const Rules& rules, const std::string& device) {
-  return fmt::format("{}; stride {}x{}, padding {},{},{},{}{}{}; {} bytes of workspace{}{}; {}", describe(c),
-                     c.stride.height, c.stride.width, c.padding.top, c.padding.bottom, c.padding.left, c.padding.right,
-                     c.bias ? ", bias" : "", c.relu ? ", relu" : "", rules.workspace_limit, rules.tf32 ? ", tf32" : "",
-                     rules.deterministic ? ", deterministic" : "", device);
+  return fmt::format("graph {}: {}; stride {}x{}, padding {},{},{},{}{}{}; {} bytes of workspace{}{}; {}", kGraph,
+                     describe(c), c.stride.height, c.stride.width, c.padding.top, c.padding.bottom, c.padding.left,
+                     c.padding.right, c.bias ? ", bias" : "", c.relu ? ", relu" : "", rules.workspace_limit,
+                     rules.tf32 ? ", tf32" : "", rules.deterministic ? ", deterministic" : "", device);
 }
 
 // Nothing where cuDNN has no text for the plan: then it is chosen anew each time.
