@@ -15,11 +15,11 @@ __global__ void relu_backward_kernel(const T* output, std::size_t count, T* grad
     const Pack<T> out = reinterpret_cast<const Pack<T>*>(output)[pack];
     Pack<T> values = reinterpret_cast<const Pack<T>*>(gradient)[pack];
 #pragma unroll
-    for (int i = 0; i < kCount; ++i) values.values[i] = to_float(out.values[i]) > 0 ? values.values[i] : zero;
+    for (int i = 0; i < kCount; ++i) values.values[i] = to_float(out.values[i]) <= 0 ? zero : values.values[i];
     reinterpret_cast<Pack<T>*>(gradient)[pack] = values;
   }
   for (std::size_t i = packs * kCount + thread; i < count; i += stride) {
-    if (!(to_float(output[i]) > 0)) gradient[i] = zero;
+    if (to_float(output[i]) <= 0) gradient[i] = zero;
   }
 }
 

@@ -9,7 +9,7 @@
 
 namespace convoy::cuda {
 
-// In place: gradient [count] becomes 0 where output [count] is not above 0.
+// In place: gradient [count] becomes 0 where output [count] is 0 or less: a NaN lets it pass.
 void relu_backward(const void* output, DType type, std::size_t count, void* gradient, cudaStream_t stream);
 
 }  // namespace convoy::cuda
