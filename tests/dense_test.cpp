@@ -75,7 +75,10 @@ TEST_P(Dense, logits_are_fp32_rows_whatever_the_compute_type) {
       const Tensors given = tensors(spec, shape.batch);
       expect_matches(spec, shape.batch, Mode::train, given);
       // Tighter than a 16-bit type's own tolerance: nothing has been rounded to the compute type.
-      const double tolerance = GetParam().precision == Precision::tf32 ? GetParam().tolerance : 2e-6;
+      // Tensor cores may cut their sums, of 16 products at a time, where others round.
+      const auto [name, precision, of_results, why] = GetParam();
+      const bool cuts_sums = name == std::string_view("cuda") && compute_type(precision) != DType::f32;
+      const double tolerance = precision == Precision::tf32 ? of_results : cuts_sums ? 1e-5 : 2e-6;
       const Results results = run_operation(*backend, spec, shape.batch, Mode::evaluate, given);
       expect_close("logits", results.output,
                    reference::forward(spec, shape.batch, Mode::evaluate, arguments_of(given)).output, tolerance);
