@@ -448,6 +448,19 @@ TEST_F(Resume, only_what_may_change_does) {
   EXPECT_THROW(resolve_resuming("", {{"resume", (first / "nowhere").string()}}), UsageError);
 }
 
+TEST_F(Resume, a_run_without_a_checkpoint_starts_afresh_with_its_own_settings) {
+  const fs::path first = run(smooth() + kUneven + kNesterov + Settings{{"steps", "2"}});
+  const Settings here = {{"resume", "auto"}, {"out", first.string()}};
+  const RunConfig again = resolve_resuming("", here + Settings{{"steps", "3"}, {"test-images", "50"}});
+  EXPECT_EQ(again.model, smooth().front().value);
+  EXPECT_EQ(again.data, "synthetic:103");
+  EXPECT_EQ(again.batch, 10);
+  EXPECT_EQ(again.steps, 3);
+  EXPECT_EQ(again.test_images, 50);
+  EXPECT_EQ(resolve_resuming("", here + Settings{{"batch", "20"}}).batch, 20) << "nothing is gone on with";
+  EXPECT_EQ(resolve_resuming("seed-baseline", here).model, "seed") << "a recipe that is named holds";
+}
+
 TEST_F(Resume, the_readme_lists_what_may_change) {
   std::ifstream file(fs::path(CONVOY_TEST_SOURCE_DIR) / "README.md");
   const std::string readme{std::istreambuf_iterator<char>(file), {}};

@@ -108,10 +108,6 @@ RunConfig changed(const RunConfig& stored, const std::string& recipe, const std:
   return config;
 }
 
-bool says_only_where(const std::vector<Setting>& settings) {
-  return std::ranges::all_of(settings, [](const Setting& s) { return s.option == "resume" || s.option == "out"; });
-}
-
 }  // namespace
 
 std::string refusal(const std::string& reason) { return fmt::format("checkpoint refused: {}", reason); }
@@ -144,9 +140,9 @@ RunConfig resolve_resuming(const std::string& recipe, const std::vector<Setting>
       fail_usage("--resume {}: {}", where.resume,
                  found.refused.empty() ? "no checkpoint is there" : found.refused.front());
     }
-    const fs::path stored = fs::path(where.out) / "recipe.toml";
-    const bool takes_stored = recipe.empty() && says_only_where(command_line) && is_there(stored);
-    return resolve_config(takes_stored ? stored.string() : recipe, command_line);
+    // It starts afresh, so all may change; what is not said stays as it was.
+    const fs::path stored = fs::absolute(where.out) / "recipe.toml";
+    return resolve_config(recipe.empty() && is_there(stored) ? stored.string() : recipe, command_line);
   }
   const Found::Candidate& newest = found.candidates.front();
   RunConfig config = changed(parse_recipe(newest.manifest.configuration, (newest.path / kManifestName).string()),

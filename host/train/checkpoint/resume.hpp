@@ -16,7 +16,8 @@ inline constexpr const char* kResumeAuto = "auto";
 
 // The configuration of a run: of the recipe and the command line, or, where --resume finds a checkpoint, the one
 // stored there with what may change and stands on the command line. Throws UsageError, naming both values, for what may
-// not (the table in run_options.cpp says which is which). --out becomes the run that goes on.
+// not (the table in run_options.cpp says which is which). --out becomes the run that goes on. Where --resume auto finds
+// none, the recipe in --out stands for one that is not named.
 RunConfig resolve_resuming(const std::string& recipe, const std::vector<Setting>& command_line);
 
 // With --resume auto: why there is nothing left to do, in one line; nothing where there is.
