@@ -4,11 +4,13 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <chrono>
 #include <cstdint>
 #include <filesystem>
 #include <fstream>
 #include <string>
+#include <utility>
 
 #include "support/program_test.hpp"
 #include "support/run_files.hpp"
@@ -72,6 +74,31 @@ TEST_F(ResumeProgram, one_command_starts_goes_on_and_knows_when_all_is_done) {
   EXPECT_EQ(refused.output,
             "convoy: --batch: the run has '20' and cannot go on with '10'; leave it out, or start anew with another "
             "--out\n");
+}
+
+TEST_F(ResumeProgram, a_run_that_is_done_without_a_checkpoint_becomes_nothing_else) {
+  std::ofstream(file("groups.toml")) << "batch = 10\n[groups.filters]\nlearning-rate = 0.2\n";
+  const std::string command =
+      "\"$CONVOY\" " + kTrain +
+      "--recipe groups.toml --batch-per-rank 20 --virtual-ranks 2 --scale-rate linear --epochs 1 --out run ";
+  ASSERT_EQ(shell(command + "2>&1").code, 0);
+  for (const std::string& same : {command, std::string("\"$CONVOY\" train --out run --threads 2 ")}) {
+    const auto again = shell(same + "--resume auto 2>&1");
+    EXPECT_EQ(again.code, 0);
+    EXPECT_EQ(again.output, "the run in run has taken its 8 steps: nothing to resume\n");
+  }
+  const std::string kLonger =
+      "convoy: run is done and left no checkpoint to go on from; use another --out, with --checkpoint-every\n";
+  for (const auto& [more, message] :
+       {std::pair("--epochs 4 --learning-rate 0.5", kLonger), std::pair("--epochs 2 --steps 9", kLonger),
+        std::pair("--learning-rate 0.5", std::string("--learning-rate: the run has '")),
+        std::pair("--model seed", std::string("--model: the run has '")),
+        std::pair("--group filters.momentum=0.5", std::string("--group filters.momentum: the run has '"))}) {
+    const auto refused = shell("\"$CONVOY\" train --resume auto --out run " + std::string(more) + " 2>&1");
+    EXPECT_EQ(refused.code, 2) << more;
+    EXPECT_THAT(refused.output, HasSubstr(message)) << more;
+    EXPECT_EQ(std::ranges::count(refused.output, '\n'), 1) << refused.output;
+  }
 }
 
 TEST_F(ResumeProgram, processes_of_mpirun_go_on_to_the_bit) {

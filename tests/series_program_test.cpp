@@ -92,6 +92,15 @@ TEST_F(SeriesProgram, prints_a_table_and_moves_an_old_series_aside) {
   EXPECT_EQ(test::weights_of(file("again/seed-5")), test::weights_of(file("series/seed-5")));
 }
 
+TEST_F(SeriesProgram, does_not_become_longer_in_some_of_its_seeds_alone) {
+  ASSERT_EQ(shell("\"$CONVOY\" " + kTrain + "--epochs 1 --checkpoint-every 10 --repeat 2 --out series 2>&1").code, 0);
+  fs::remove_all(file("series/seed-5/checkpoints"));
+  const auto refused = shell("\"$CONVOY\" train --resume auto --out series --epochs 2 2>&1");
+  EXPECT_EQ(refused.code, 2);
+  EXPECT_THAT(refused.output, HasSubstr("series/seed-5 is done and left no checkpoint to go on from; use another"));
+  EXPECT_EQ(test::summary_of(file("series/seed-4"))["epochs"], 1) << "no seed has gone on";
+}
+
 TEST_F(SeriesProgram, is_a_row_of_the_table_tool) {
   if (test::run_shell("command -v python3").code != 0) GTEST_SKIP() << "no python3 on the PATH";
   ASSERT_EQ(shell("\"$CONVOY\" " + kTrain + "--steps 2 --repeat 2 --out series 2>&1").code, 0);

@@ -13,6 +13,7 @@
 #include "train/checkpoint/checkpoint_folder.hpp"
 #include "train/run_options.hpp"
 #include "train/series.hpp"
+#include "train/world.hpp"
 
 namespace convoy {
 namespace {
@@ -21,6 +22,7 @@ namespace fs = std::filesystem;
 using Json = nlohmann::json;
 
 constexpr std::size_t kLongestShown = 200;  // of a value in a message
+constexpr const char* kRecipeName = "recipe.toml";
 
 bool is_there(const fs::path& path) {
   std::error_code ignored;
@@ -69,11 +71,19 @@ std::string value_of(const std::vector<Setting>& settings, std::string_view opti
              option, old_value.substr(0, kLongestShown), new_value.substr(0, kLongestShown));
 }
 
-// Group settings may not change; the first of a group's options that does is shown.
+std::int64_t steps_of(const RunConfig& config, std::int64_t steps_per_epoch) {
+  const std::int64_t scheduled = steps_per_epoch * config.epochs;
+  return config.steps > 0 ? std::min(config.steps, scheduled) : scheduled;
+}
+
+// Group settings may not change; the first of a group's options that does is shown. A group of a recipe that the run
+// does not have was none of its network's.
 void check_groups(const RunConfig& before, const RunConfig& after) {
   for (const auto& [group_name, unused] : after.groups) {
     const GroupSettings old_settings = before.group(group_name), new_settings = after.group(group_name);
     for (const GroupOption& row : group_options()) {
+      const std::string full_name = fmt::format("groups.{}.{}", group_name, row.name);
+      if (!before.groups.contains(group_name) && !after.is_from_command_line(full_name)) continue;
       const std::string old_value = row.get(old_settings), new_value = row.get(new_settings);
       if (old_value != new_value) fail_fixed(fmt::format("group {}.{}", group_name, row.name), old_value, new_value);
     }
@@ -91,6 +101,30 @@ void change(RunConfig& config, const Setting& setting) {
   const std::string old_value = row.get(config), new_value = row.get(changed);
   if (row.on_resume == OnResume::fixed && old_value != new_value) fail_fixed(setting.option, old_value, new_value);
   config = std::move(changed);
+}
+
+// A run that is done and can go on from nothing: what is asked must be what it was. Throws UsageError.
+void check_same(const RunConfig& asked, const Json& summary) {
+  const fs::path recipe = fs::absolute(asked.out) / kRecipeName;
+  if (!is_there(recipe)) return;
+  const RunConfig done = resolve_config(recipe.string(), {});
+  if (asked.name != done.name) fail_fixed("recipe", done.name, asked.name);
+  RunConfig wanted = asked;
+  resolve_ranks(wanted, {.workers = summary.value("world_size", 1)});  // as the stored recipe is
+  const auto steps = summary.value("steps", std::int64_t{0});
+  if (steps_of(wanted, steps / done.epochs) > steps) {
+    fail_usage("{} is done and left no checkpoint to go on from; use another --out, with --checkpoint-every",
+               asked.out);
+  }
+  for (const RunOption& row : run_options()) {
+    // Where the device lacks a recipe's precision, another is in force.
+    if (row.name == "precision" && !wanted.is_from_command_line("precision")) continue;
+    const std::string old_value = row.get(done), new_value = row.get(wanted);
+    if (row.on_resume == OnResume::fixed && old_value != new_value) {
+      fail_fixed(std::string(row.name), old_value, new_value);
+    }
+  }
+  check_groups(done, wanted);
 }
 
 // What is stored, with what may change and stands on the command line.
@@ -141,7 +175,7 @@ RunConfig resolve_resuming(const std::string& recipe, const std::vector<Setting>
                  found.refused.empty() ? "no checkpoint is there" : found.refused.front());
     }
     // It starts afresh, so all may change; what is not said stays as it was.
-    const fs::path stored = fs::absolute(where.out) / "recipe.toml";
+    const fs::path stored = fs::absolute(where.out) / kRecipeName;
     return resolve_config(recipe.empty() && is_there(stored) ? stored.string() : recipe, command_line);
   }
   const Found::Candidate& newest = found.candidates.front();
@@ -160,10 +194,11 @@ std::optional<std::string> finished_line(const RunConfig& config) {
   if (!is_done && !was_told) return std::nullopt;
   const auto steps = summary.value("steps", std::int64_t{0});
   const Found found = find_checkpoints(config.resume, config.out);
-  if (found.candidates.empty() && !is_done) return std::nullopt;
-  if (!found.candidates.empty()) {
-    const std::int64_t scheduled = found.candidates.front().manifest.steps_per_epoch * config.epochs;
-    if (steps < (config.steps > 0 ? std::min(config.steps, scheduled) : scheduled)) return std::nullopt;
+  if (found.candidates.empty()) {
+    if (!is_done) return std::nullopt;
+    check_same(config, summary);
+  } else if (steps < steps_of(config, found.candidates.front().manifest.steps_per_epoch)) {
+    return std::nullopt;
   }
   return fmt::format("the run in {} has taken its {} steps: nothing to resume", config.out, steps);
 }

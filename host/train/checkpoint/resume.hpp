@@ -20,7 +20,8 @@ inline constexpr const char* kResumeAuto = "auto";
 // none, the recipe in --out stands for one that is not named.
 RunConfig resolve_resuming(const std::string& recipe, const std::vector<Setting>& command_line);
 
-// With --resume auto: why there is nothing left to do, in one line; nothing where there is.
+// With --resume auto: why there is nothing left to do, in one line; nothing where there is. Throws UsageError where
+// something else or more is asked of a run that is done and left no checkpoint.
 std::optional<std::string> finished_line(const RunConfig& config);
 
 struct Found {
