@@ -147,9 +147,11 @@ TEST_F(Series, a_run_does_not_go_on_as_a_series_nor_a_series_as_a_run) {
               HasSubstr("--repeat: the run has '2' and cannot go on with '1'"));
   EXPECT_THAT(message_of(here + Settings{{"batch", "5"}}),
               HasSubstr("--batch: the run has '10' and cannot go on with '5'"));
-  const fs::path single = run(smooth() + kUneven + kNesterov + Settings{{"checkpoint-every", "5"}});
-  EXPECT_THAT(message_of({{"resume", "auto"}, {"out", single.string()}, {"repeat", "2"}}),
-              HasSubstr("--repeat: the run has '1' and cannot go on with '2'"));
+  for (const char* every : {"5", "0"}) {
+    const fs::path single = run(smooth() + kUneven + kNesterov + Settings{{"checkpoint-every", every}});
+    EXPECT_EQ(message_of({{"resume", "auto"}, {"out", single.string()}, {"repeat", "2"}}),
+              "--repeat: a single run cannot become a series; use another --out");
+  }
 }
 
 }  // namespace

@@ -127,6 +127,13 @@ void check_same(const RunConfig& asked, const Json& summary) {
   check_groups(done, wanted);
 }
 
+// One may become longer, or shorter, but no run a series.
+void check_series(const RunConfig& before, const RunConfig& after) {
+  if (is_series(before) == is_series(after)) return;
+  if (is_series(after)) fail_usage("--repeat: a single run cannot become a series; use another --out");
+  fail_fixed("repeat", fmt::format("{}", before.repeat), fmt::format("{}", after.repeat));
+}
+
 // What is stored, with what may change and stands on the command line.
 RunConfig changed(const RunConfig& stored, const std::string& recipe, const std::vector<Setting>& command_line) {
   if (!recipe.empty()) {
@@ -135,9 +142,7 @@ RunConfig changed(const RunConfig& stored, const std::string& recipe, const std:
   }
   RunConfig config = stored;
   for (const Setting& setting : command_line) change(config, setting);
-  if (is_series(config) != is_series(stored)) {  // one may become longer, but no run a series
-    fail_fixed("repeat", fmt::format("{}", stored.repeat), fmt::format("{}", config.repeat));
-  }
+  check_series(stored, config);
   check_config(config);
   return config;
 }
@@ -174,9 +179,12 @@ RunConfig resolve_resuming(const std::string& recipe, const std::vector<Setting>
       fail_usage("--resume {}: {}", where.resume,
                  found.refused.empty() ? "no checkpoint is there" : found.refused.front());
     }
-    // It starts afresh, so all may change; what is not said stays as it was.
     const fs::path stored = fs::absolute(where.out) / kRecipeName;
-    return resolve_config(recipe.empty() && is_there(stored) ? stored.string() : recipe, command_line);
+    if (!is_there(stored)) return resolve_config(recipe, command_line);
+    // It starts afresh, so all may change; what is not said stays as it was.
+    RunConfig config = resolve_config(recipe.empty() ? stored.string() : recipe, command_line);
+    check_series(resolve_config(stored.string(), {}), config);
+    return config;
   }
   const Found::Candidate& newest = found.candidates.front();
   RunConfig config = changed(parse_recipe(newest.manifest.configuration, (newest.path / kManifestName).string()),
