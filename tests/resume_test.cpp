@@ -479,6 +479,15 @@ TEST_F(Resume, a_run_may_be_made_longer) {
   EXPECT_EQ(weights_of(longer), trained(settings + Settings{{"epochs", "3"}}));  // the rate is constant
 }
 
+TEST_F(Resume, accuracies_of_ranks_that_went_on_or_are_no_more_are_not_said) {
+  const fs::path first =
+      run(smooth() + kUneven + kNesterov + average("never", 4) + Settings{{"checkpoint-every", "4"}, {"steps", "8"}});
+  ASSERT_EQ(summary_of(first)["local_test_accuracy"].size(), 4);
+  const fs::path alone = resumed(first, 8, 1, {{"virtual-ranks", "1"}, {"steps", "12"}});
+  EXPECT_FALSE(summary_of(alone).contains("local_test_accuracy"));
+  EXPECT_EQ(summary_of(resumed(first, 8, 1))["local_test_accuracy"], summary_of(first)["local_test_accuracy"]);
+}
+
 TEST_F(Resume, a_checkpoint_may_start_a_run_elsewhere) {
   const fs::path first = run(smooth() + kUneven + kNesterov + Settings{{"checkpoint-every", "4"}, {"log-every", "1"}});
   const fs::path other = folder_.path() / "other";

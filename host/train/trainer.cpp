@@ -81,6 +81,7 @@ RunResults Trainer::run() {
 // From where the run is.
 void Trainer::train_to_end() {
   const std::int64_t last_step = plan().last_step();
+  if (results_.steps < last_step) results_.local_test_accuracy.clear();  // restored, of ranks that go on now
   // Restored where an epoch was taken but not evaluated, its steps are taken already.
   const auto has_open_epoch = [&] { return results_.steps > epochs_done_ * plan().steps_per_epoch(); };
   for (int epoch = epochs_done_; results_.steps < last_step || has_open_epoch(); ++epoch) {
