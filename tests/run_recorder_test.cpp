@@ -126,6 +126,29 @@ TEST_F(RunRecorderTest, a_failed_or_stopped_run_says_why) {
   EXPECT_EQ(summary()["state"], "stopped");
 }
 
+TEST_F(RunRecorderTest, a_run_that_failed_or_was_killed_says_how_far_it_came) {
+  start();
+  RunResults so_far;
+  so_far.steps = 7;
+  so_far.epochs = 1;
+  so_far.images_seen = 700;
+  so_far.train_seconds = 2;
+  recorder_.tick(so_far);
+  recorder_.step({});
+  EXPECT_EQ(summary()["state"], "running");
+  EXPECT_EQ(summary()["steps"], 7);
+  EXPECT_EQ(summary()["epochs"], 1);
+  EXPECT_EQ(summary()["images_per_second"], 350.0);
+  so_far.steps = 8;
+  recorder_.tick(so_far);
+  recorder_.step({});
+  EXPECT_EQ(summary()["steps"], 7) << "not with every row";
+  recorder_.fail("no progress");
+  EXPECT_EQ(summary()["steps"], 8);
+  recorder_.step({});
+  EXPECT_EQ(summary()["state"], "failed");
+}
+
 TEST_F(RunRecorderTest, a_failure_is_reported_even_where_the_folder_is_gone) {
   start();
   std::filesystem::remove_all(recorder_.folder()->path());

@@ -39,6 +39,9 @@ class Training : public testing::Test {
   void expect_failed_without_weights() const {
     const TrainedRun failed{ground_.last_folder(), {}, ""};
     EXPECT_EQ(failed.summary()["state"], "failed");
+    EXPECT_GT(failed.summary()["steps"], 0);
+    EXPECT_GT(failed.summary()["images_seen"], 0);
+    EXPECT_GT(failed.summary()["train_seconds"], 0);
     EXPECT_THAT(failed.summary()["reason"].get<std::string>(), HasSubstr("a lower --learning-rate"));
     EXPECT_FALSE(std::filesystem::exists(failed.weights_path()));
   }

@@ -15,6 +15,8 @@ namespace {
 
 using Json = nlohmann::ordered_json;  // fields stay in the order in which a person reads them
 
+constexpr double kRefreshSeconds = 10;  // a slow disk's tenth of a second is a hundredth of it
+
 template <typename T>
 void put(Json& row, const char* field, const std::optional<T>& value) {
   if (value) row[field] = *value;
@@ -102,7 +104,8 @@ void put_times(Json& summary, const RunResults& results, double seconds) {
     summary["checkpoint_seconds"] = results.checkpoint_seconds;
     summary["checkpoints"] = results.checkpoints;
   }
-  summary["images_per_second"] = results.images_per_second;
+  summary["images_per_second"] =
+      results.train_seconds > 0 ? static_cast<double>(results.images_seen) / results.train_seconds : 0;
   summary["peak_host_bytes"] = peak_host_bytes();
   summary["peak_device_bytes"] = results.peak_device_bytes;
 }
@@ -175,25 +178,28 @@ void RunRecorder::note(std::string_view line) {
   if (folder_) progress_.line(line);
 }
 
-void RunRecorder::tick(std::int64_t images_seen) {
-  if (folder_) progress_.tick(images_seen);
+void RunRecorder::tick(const RunResults& so_far) {
+  if (!folder_) return;
+  progress_.tick(so_far.images_seen);
+  const std::lock_guard lock(mutex_);
+  results_ = so_far;
 }
 
 void RunRecorder::step(const StepMetrics& row) {
   if (!folder_) return;
   folder_->append_line("metrics.jsonl", dump(to_json(row, seconds())));
   progress_.step(row);
+  refresh_summary();
 }
 
 void RunRecorder::epoch(const EpochMetrics& row) {
   if (!folder_) return;
   folder_->append_line("metrics.jsonl", dump(to_json(row, seconds())));
   progress_.epoch(row);
+  refresh_summary();
 }
 
-void RunRecorder::rollback(const RollbackMetrics& row, const RunResults& results) {
-  results_.rollbacks = results.rollbacks;
-  results_.skipped_steps = results.skipped_steps;
+void RunRecorder::rollback(const RollbackMetrics& row) {
   if (!folder_) return;
   folder_->append_line("metrics.jsonl", dump(to_json(row, seconds())));
   progress_.line(fmt::format("rolled back: {}; the weights are those of step {} again, steps {} to {} are skipped",
@@ -206,19 +212,38 @@ void RunRecorder::stop(const RunResults& results, const std::string& reason) { e
 
 void RunRecorder::end(const std::string& state, const std::string& reason, const RunResults& results) {
   if (!folder_) return;
-  results_ = results;
-  write_summary(state, reason);
+  {
+    const std::lock_guard lock(mutex_);
+    results_ = results;
+    has_ended_ = true;
+    write_summary(state, reason);
+  }
   progress_.end();
-  progress_.line(final_table(facts_, results_, seconds(), folder_->path().string()));
+  progress_.line(final_table(facts_, results, seconds(), folder_->path().string()));
 }
 
 void RunRecorder::fail(const std::string& reason) noexcept {
   if (!folder_) return;
   try {
     progress_.end();
+    const std::lock_guard lock(mutex_);
+    has_ended_ = true;
     write_summary("failed", reason);
   } catch (const std::exception&) {
     // The failure that is being reported matters more than that its report cannot be written.
+  }
+}
+
+// So that a run that is killed says how far it came, too.
+void RunRecorder::refresh_summary() {
+  const std::lock_guard lock(mutex_);
+  const double now = clock_.seconds();
+  if (has_ended_ || (refreshed_ && now - *refreshed_ < kRefreshSeconds)) return;
+  refreshed_ = now;
+  try {
+    write_summary("running", "");
+  } catch (const std::exception&) {
+    // Where the disk stays full, the next row ends the run.
   }
 }
 

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <memory>
+#include <mutex>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -29,13 +30,16 @@ class RunRecorder {
   void go_on_after(const EarlierWork& earlier);
 
   void note(std::string_view line);     // a line for the user; also the run's first lines
-  void tick(std::int64_t images_seen);  // after every step; redraws the bar at most ten times a second
-  void step(const StepMetrics& row);    // a row of metrics.jsonl; flushed
-  void epoch(const EpochMetrics& row);  // a row and a line
-  void rollback(const RollbackMetrics& row, const RunResults& results);  // a row and a line; its counts so far
-  void finish(const RunResults& results);                                // state done, and the final table
-  void stop(const RunResults& results, const std::string& reason);       // state stopped (--steps, a signal)
-  void fail(const std::string& reason) noexcept;                         // state failed; never throws
+  void tick(const RunResults& so_far);  // after every step; redraws the bar at most ten times a second
+  // Rows of metrics.jsonl; flushed. Now and then summary.json is written anew too, as of the last tick.
+  void step(const StepMetrics& row);
+  void epoch(const EpochMetrics& row);        // and a line
+  void rollback(const RollbackMetrics& row);  // and a line
+  // The end: the state done with the final table; stopped (--steps, a signal); or failed, which never throws and may
+  // come from another thread.
+  void finish(const RunResults& results);
+  void stop(const RunResults& results, const std::string& reason);
+  void fail(const std::string& reason) noexcept;
 
   const RunFolder* folder() const { return folder_ ? &*folder_ : nullptr; }
   const ProcessClock& clock() const { return clock_; }
@@ -45,6 +49,7 @@ class RunRecorder {
 
  private:
   void end(const std::string& state, const std::string& reason, const RunResults& results);
+  void refresh_summary();
   void write_summary(const std::string& state, const std::string& reason);
 
   std::optional<RunFolder> folder_;
@@ -55,7 +60,10 @@ class RunRecorder {
   double seconds_before_ = 0;
   std::optional<std::int64_t> resumed_at_;  // step
   RunFacts facts_;
-  RunResults results_;
+  std::mutex mutex_;    // of what follows, and of summary.json
+  RunResults results_;  // so far
+  bool has_ended_ = false;
+  std::optional<double> refreshed_;  // when, by the clock
   std::string configuration_json_;
 };
 

@@ -59,6 +59,7 @@ bool Trainer::goes_on() {
 
 RunResults Trainer::run() {
   results_.startup_seconds = parts_.recorder.clock().seconds();
+  parts_.recorder.tick(results_);  // where restored: times too
   rank_sums_.resize(parts_.ranks.size());
   for (bool is_done = false; !is_done;) {
     try {
@@ -108,6 +109,7 @@ void Trainer::train_to_end() {
     row.weight_distance = parts_.averager.distance();
     row.loss_scale = loss_scale();
     if ((has_trained || is_last) && !evaluate_epoch(row, is_last)) break;
+    parts_.recorder.tick(results_);
     if (has_trained) parts_.recorder.epoch(row);
     for (std::size_t r = 0; has_trained && r < parts_.rank_logs.size(); ++r) {
       parts_.rank_logs[r].epoch(rank_row(row.epoch, std::exchange(rank_sums_[r].epoch, {})));
@@ -176,7 +178,7 @@ bool Trainer::train_epoch(int epoch, std::int64_t last_step) {
     parts_.profile.after(step);
     results_.images_seen += plan().global_images(step);
     results_.train_seconds = seconds_before + stopwatch.seconds();
-    parts_.recorder.tick(results_.images_seen);
+    parts_.recorder.tick(results_);
     const int every = parts_.config.log_every;
     if (every > 0 && results_.steps % every == 0) log_step(results_.steps, epoch + 1);
     const bool stops = !goes_on();
@@ -223,12 +225,12 @@ void Trainer::recover(const NotFinite& noticed) {
   restore(*last);
   const std::int64_t back_at = results_.steps;
   skip_to(step, epochs_done);
+  parts_.recorder.tick(results_);
   parts_.recorder.rollback({.step = step,
                             .to_step = back_at,
                             .epoch = static_cast<int>((step - 1) / plan().steps_per_epoch()) + 1,
                             .images_seen = results_.images_seen,
-                            .reason = reason},
-                           results_);
+                            .reason = reason});
 }
 
 // Where it began, from that checkpoint on; in words that follow a colon, or empty.
