@@ -78,9 +78,10 @@ class Resume : public SmoothTraining {
   }
 
   // What the user sees of it.
-  std::string said_when_resumed(const fs::path& run, int workers) {
+  std::string said_when_resumed(const fs::path& run, int workers, const Settings& more = {}) {
     const std::unique_ptr<std::FILE, int (*)(std::FILE*)> terminal(std::tmpfile(), &std::fclose);
-    go_on(resolve_resuming("", {{"resume", "auto"}, {"out", run.string()}}), workers, terminal.get());
+    const Settings here = {{"resume", "auto"}, {"out", run.string()}};
+    go_on(resolve_resuming("", here + more), workers, terminal.get());
     std::rewind(terminal.get());
     std::string said;
     for (int c; (c = std::fgetc(terminal.get())) != EOF;) said += static_cast<char>(c);
@@ -486,6 +487,27 @@ TEST_F(Resume, accuracies_of_ranks_that_went_on_or_are_no_more_are_not_said) {
   const fs::path alone = resumed(first, 8, 1, {{"virtual-ranks", "1"}, {"steps", "12"}});
   EXPECT_FALSE(summary_of(alone).contains("local_test_accuracy"));
   EXPECT_EQ(summary_of(resumed(first, 8, 1))["local_test_accuracy"], summary_of(first)["local_test_accuracy"]);
+}
+
+// Eleven steps are an epoch.
+TEST_F(Resume, a_run_that_had_ended_with_an_average_of_its_own_says_so_where_it_becomes_longer) {
+  struct Case {
+    const char *policy, *steps;
+    bool had_its_own;
+  };
+  for (const Case& c : {Case{"epoch", "8", true}, Case{"epoch", "11", false}, Case{"every:3", "8", true},
+                        Case{"step", "8", false}, Case{"never", "8", false}}) {
+    const fs::path ended = run(smooth() + kUneven + kNesterov + average(c.policy, 3) +
+                               Settings{{"checkpoint-every", "4"}, {"steps", c.steps}});
+    const auto line = HasSubstr("; it had ended there with an average of its ranks' weights");
+    const std::string said = said_when_resumed(ended, 1, {{"steps", "12"}});
+    if (c.had_its_own) {
+      EXPECT_THAT(said, line) << c.policy;
+    } else {
+      EXPECT_THAT(said, testing::Not(line)) << c.policy << " " << c.steps;
+    }
+    EXPECT_THAT(said_when_resumed(ended, 1), testing::Not(line)) << c.policy;
+  }
 }
 
 TEST_F(Resume, a_checkpoint_may_start_a_run_elsewhere) {

@@ -14,6 +14,7 @@
 #include "train/averager.hpp"
 #include "train/checkpoint/checkpoints.hpp"
 #include "train/checkpoint/loaded_checkpoint.hpp"
+#include "train/checkpoint/resume.hpp"
 #include "train/first_weights.hpp"
 #include "train/planned_run.hpp"
 #include "train/plans_file.hpp"
@@ -95,8 +96,8 @@ Choices earlier_choices(const LoadedCheckpoint& checkpoint, int worker, RunConte
 }
 
 // given_batch: what the command line would make of as many ranks.
-std::string resumed_line(const LoadedCheckpoint& checkpoint, const RunConfig& config, const World& world,
-                         int given_batch) {
+std::string resumed_line(const LoadedCheckpoint& checkpoint, const RunConfig& config, const StepPlan& plan,
+                         const World& world, int given_batch) {
   const Manifest& manifest = checkpoint.manifest();
   std::string line = fmt::format("resumed after step {} from {}", manifest.step, checkpoint.path().string());
   if (checkpoint.has_other_ranks(world)) {
@@ -105,6 +106,8 @@ std::string resumed_line(const LoadedCheckpoint& checkpoint, const RunConfig& co
   } else if (config.batch != given_batch) {
     line += fmt::format("; in batches of {}, as it began on another number of ranks", config.batch);
   }
+  const std::string of_end = line_of_an_earlier_end(manifest, plan.last_step());
+  if (!of_end.empty()) line += fmt::format("; {}", of_end);
   return line;
 }
 
@@ -219,7 +222,7 @@ RunResults Training::run(std::uint64_t seed, const std::string& out) {
   RunRecorder& recorder =
       context_.open(config, facts, {.images = plan.images(), .first = images_before, .epochs = config.epochs},
                     resumed ? &*resumed : nullptr);
-  if (resumed) context_.note(resumed_line(*resumed, config, world, global_batch(asked, world)));
+  if (resumed) context_.note(resumed_line(*resumed, config, plan, world, global_batch(asked, world)));
   write_plans(communicator, backend.choices(), recorder.folder());
   const std::string folder = common_folder(communicator, recorder);
   std::vector<RankLog> rank_logs = open_rank_logs(

@@ -10,6 +10,7 @@
 
 #include "convoy/error.hpp"
 #include "io/run_summary.hpp"
+#include "train/averaging_policy.hpp"
 #include "train/checkpoint/checkpoint_folder.hpp"
 #include "train/run_options.hpp"
 #include "train/series.hpp"
@@ -209,6 +210,19 @@ std::optional<std::string> finished_line(const RunConfig& config) {
     return std::nullopt;
   }
   return fmt::format("the run in {} has taken its {} steps: nothing to resume", config.out, steps);
+}
+
+std::string line_of_an_earlier_end(const Manifest& manifest, std::int64_t last_step) {
+  const RunConfig before = parse_recipe(manifest.resolved, kManifestName);
+  const bool had_ended = manifest.step == steps_of(before, manifest.steps_per_epoch);
+  if (manifest.world_size == 1 || !had_ended || last_step <= manifest.step) return "";
+  const AveragingPolicy policy = AveragingPolicy::parse(before.average);
+  const PolicyStep end{
+      .step = manifest.step - 1, .steps_per_epoch = manifest.steps_per_epoch, .last_step = manifest.step};
+  PolicyStep within = end;
+  within.last_step = last_step;
+  if (policy.at(end) == policy.at(within)) return "";
+  return "it had ended there with an average of its ranks' weights, so it may differ from a run without that end";
 }
 
 }  // namespace convoy

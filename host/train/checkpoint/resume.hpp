@@ -35,6 +35,10 @@ struct Found {
 // Those that --resume names (none for ""), with auto those of the run in `out`.
 Found find_checkpoints(const std::string& resume, const std::string& out);
 
+// Of a run that was at its end (--steps, --epochs) and becomes longer: how it differs from one that never ended there.
+// Words that follow a semicolon; mostly empty.
+std::string line_of_an_earlier_end(const Manifest& manifest, std::int64_t last_step);
+
 // A line for the user about a checkpoint that cannot be used.
 std::string refusal(const std::string& reason);
 
