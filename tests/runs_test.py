@@ -20,9 +20,9 @@ sys.dont_write_bytecode = True
 import cases  # noqa: E402
 from made_runs import IMAGES, make_run  # noqa: E402
 from runs import curves  # noqa: E402
-from runs.columns import duration, table_of  # noqa: E402
+from runs.columns import duration, table_of, target_cells  # noqa: E402
 from runs.formats import FORMATS  # noqa: E402
-from runs.groups import grouped  # noqa: E402
+from runs.groups import NOT_COMPARED, grouped  # noqa: E402
 from runs.run import Run, find_runs  # noqa: E402
 
 
@@ -165,6 +165,32 @@ class Groups(WithFolder):
         sizes = [len(group.runs) for group in grouped(self.read())]
         self.assertEqual(sorted(sizes), [1, 1, 1, 3])
 
+    def test_settings_that_cannot_change_the_result_make_no_other_group(self):
+        make_run(self.folder / "a")
+        make_run(self.folder / "b", seed=1, resume="auto", checkpoint_every="5m", keep_checkpoints=9, log_every=3,
+                 log_ranks=True, local_accuracy=True, timeout=5, startup_timeout=5, profile_steps="3:4",
+                 data_mode="staged")
+        group, = grouped(self.read())
+        self.assertEqual(len(group.samples), 2)
+
+    def test_what_is_not_compared_are_options_of_the_program(self):
+        table = (ROOT / "host" / "train" / "run_options.cpp").read_text()
+        for name in NOT_COMPARED:
+            self.assertIn(f'{{"{name}", ', table)
+
+    def test_a_seed_that_is_repeated_counts_once_with_a_line(self):
+        for name, seed, accuracy in (("a", 0, 0.8), ("b", 0, 0.9), ("c", 1, 0.6)):
+            make_run(self.folder / name, (accuracy,), seed=seed)
+        said = io.StringIO()
+        with contextlib.redirect_stderr(said):
+            group, = grouped(self.read())
+        self.assertEqual(said.getvalue().split(": ", 1)[1],
+                         f"{self.folder}/b: seed 0 again; it counts once, as in {self.folder}/a\n")
+        self.assertEqual(group.values("test_accuracy"), [0.8, 0.6])
+        self.assertEqual(table_of([group])[1][0]["n"], "2")
+        self.assertEqual(curves.curve(group, curves.QUANTITIES["accuracy"].lines[2], "images")[0].mean, 0.7)
+        self.assertEqual(target_cells(group, 0.75, None)["reached 75 %"], "1 of 2")
+
     def test_a_label_is_the_recipe_s_name_and_what_differs_within_it(self):
         make_run(self.folder / "a", name="sgd")
         make_run(self.folder / "b", name="local", average="every:4")
@@ -213,6 +239,13 @@ class Curves(WithFolder):
     def test_training_loss_has_the_rows_of_steps_and_of_epochs_where_there_are_none(self):
         run = make_run(self.folder / "a")
         self.assertEqual([point.x for point in self.curve("images", "loss", 0)], [50, 100, 150, 200, 250, 300])
+        lines = [line for line in (run / "metrics.jsonl").read_text().splitlines() if '"epoch", "step"' in line]
+        (run / "metrics.jsonl").write_text("\n".join(lines) + "\n")
+        self.assertEqual([point.x for point in self.curve("images", "loss", 0)], [100, 200, 300])
+
+    def test_runs_whose_rows_of_steps_never_meet_have_the_epochs(self):
+        make_run(self.folder / "a")
+        run = make_run(self.folder / "b", seed=1, log_every=0)
         lines = [line for line in (run / "metrics.jsonl").read_text().splitlines() if '"epoch", "step"' in line]
         (run / "metrics.jsonl").write_text("\n".join(lines) + "\n")
         self.assertEqual([point.x for point in self.curve("images", "loss", 0)], [100, 200, 300])

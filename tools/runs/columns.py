@@ -27,7 +27,7 @@ def figure(values, digits):
 
 def done_row(group, is_state_shown):
     """{heading: cell} of a group of complete runs."""
-    row = {"run": group.label, "n": str(len(group.runs))}
+    row = {"run": group.label, "n": str(len(group.samples))}
     if is_state_shown:
         row["state"] = "complete"
     for column in COLUMNS:
@@ -65,15 +65,15 @@ def first_reaching(run, accuracy):
 
 def target_cells(group, accuracy, baseline):
     """What it took the group's runs to reach a test accuracy, and how many times faster than the baseline's that was."""
-    rows = [row for row in (first_reaching(run, accuracy) for run in group.runs) if row]
+    rows = [row for row in (first_reaching(run, accuracy) for run in group.samples) if row]
     seconds = [row["train_seconds"] for row in rows]
     goal = f"to {100 * accuracy:g} %"
-    cells = {f"reached {100 * accuracy:g} %": f"{len(rows)} of {len(group.runs)}",
+    cells = {f"reached {100 * accuracy:g} %": f"{len(rows)} of {len(group.samples)}",
              f"images {goal}": figure([row["images_seen"] for row in rows], 0),
              f"epochs {goal}": figure([row["epoch"] for row in rows], 1),
              f"train time {goal} (s)": figure(seconds, 1)}
     if baseline is not None:
-        own = [row["train_seconds"] for row in (first_reaching(run, accuracy) for run in baseline.runs) if row]
+        own = [row["train_seconds"] for row in (first_reaching(run, accuracy) for run in baseline.samples) if row]
         cells["speed-up"] = f"{statistics.mean(own) / statistics.mean(seconds):.2f}×" if own and seconds else ""
     return cells
 

@@ -5,7 +5,7 @@ from collections import namedtuple
 
 from runs.groups import deviation
 
-# A line of a panel: which rows it comes from, of which field. Training has the rows of steps where there are any.
+# A line of a panel: which rows it comes from, of which field. Training has the rows of steps where all runs have some.
 Line = namedtuple("Line", "name step_field epoch_field")
 # scale: a value's unit in the picture over its unit in the rows.
 Quantity = namedtuple("Quantity", "title unit scale lines")
@@ -31,13 +31,12 @@ Point = namedtuple("Point", "x mean deviation")
 
 
 def curve(group, line, axis, scale=1):
-    """The line's points over the group's runs: at the images that all of them have seen when they wrote a row. Empty
+    """The line's points over the group's samples: at the images that all of them have seen when they wrote a row. Empty
     where there is none."""
-    by_run = [values_of(run, line) for run in group.runs]
-    common = sorted(set(by_run[0]).intersection(*by_run[1:]))
+    by_run = values_of(group.samples, line)
     points = []
-    for images in common:
-        places = [place(run, images, axis) for run in group.runs]
+    for images in sorted(set.intersection(*map(set, by_run))):
+        places = [place(run, images, axis) for run in group.samples]
         if None in places:
             continue
         values = [scale * values[images] for values in by_run]
@@ -45,14 +44,14 @@ def curve(group, line, axis, scale=1):
     return thinned(points)
 
 
-def values_of(run, line):
-    """{images seen: value}"""
-    fields = ((run.steps, line.step_field), (run.epochs, line.epoch_field))
-    for rows, field in fields:
-        found = {row["images_seen"]: row[field] for row in rows if isinstance(row.get(field), (int, float))}
-        if found:
-            return found
-    return {}
+def values_of(runs, line):
+    """[{images seen: value}] of the rows of steps; of those of epochs where the runs have no step's in common."""
+    by_step = [values_in(run.steps, line.step_field) for run in runs]
+    return by_step if set.intersection(*map(set, by_step)) else [values_in(run.epochs, line.epoch_field) for run in runs]
+
+
+def values_in(rows, field):
+    return {row["images_seen"]: row[field] for row in rows if isinstance(row.get(field), (int, float))}
 
 
 def place(run, images, axis):

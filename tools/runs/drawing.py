@@ -107,7 +107,7 @@ def scale_y(axes, name, values):
 
 
 def group_label(group):
-    size = len(group.runs)
+    size = len(group.samples)
     return group.label + (f", n = {size}" if size > 1 else "")
 
 

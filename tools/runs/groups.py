@@ -2,10 +2,13 @@
 
 import statistics
 
+from runs.messages import say
+
 # Of the configuration, what does not change what a run computes.
-NOT_COMPARED = ("seed", "out")
+NOT_COMPARED = ("seed", "out", "resume", "checkpoint-every", "keep-checkpoints", "log-every", "log-ranks", "local-accuracy",
+                "timeout", "startup-timeout", "profile-steps", "data-mode")
 # Settings that seldom are what a reader wants to be told of.
-SAID_LAST = ("threads", "log-every", "log-ranks", "evaluate-every", "timeout", "startup-timeout", "data checksum")
+SAID_LAST = ("threads", "evaluate-every", "data checksum")
 LONGEST_LABEL = 80
 
 
@@ -33,9 +36,25 @@ class Group:
     def __init__(self, settings, is_complete):
         self.settings, self.is_complete, self.runs, self.label = settings, is_complete, [], ""
 
+    @property
+    def samples(self):
+        """The runs, of complete ones the first of each seed: a seed that is repeated is no other draw."""
+        first = {}
+        for run in self.runs:
+            first.setdefault(run.configuration.get("seed", run.name) if self.is_complete else run.name, run)
+        return list(first.values())
+
+    @property
+    def repeats(self):
+        """A line for each run that is no sample."""
+        samples = self.samples
+        return [f"{run.name}: seed {run.configuration['seed']} again; it counts once, as in "
+                f"{next(first.name for first in samples if first.configuration['seed'] == run.configuration['seed'])}"
+                for run in self.runs if run not in samples]
+
     def values(self, field):
         """Of the summaries that have it."""
-        found = [run.summary.get(field) for run in self.runs]
+        found = [run.summary.get(field) for run in self.samples]
         return [value for value in found if isinstance(value, (int, float))]
 
     @property
@@ -51,6 +70,8 @@ def grouped(runs):
         key = (run.is_complete, *sorted((name, repr(value)) for name, value in settings.items()))
         groups.setdefault(key, Group(settings, run.is_complete)).runs.append(run)
     groups = list(groups.values())
+    for line in [line for group in groups for line in group.repeats]:
+        say(line)
     distinct = of_distinct_settings(groups)
     labels = [label(group, distinct) for group in distinct]
     for same, text in zip(distinct, labels):

@@ -5,7 +5,7 @@ from runs.messages import count
 
 def warnings(groups):
     runs = [run for group in groups for run in group.runs]
-    return [*unfinished(runs), *dirty(runs), *synthetic(runs), *mixed(groups), *other_data(groups)]
+    return [*unfinished(runs), *dirty(runs), *synthetic(runs), *repeated(groups), *mixed(groups), *other_data(groups)]
 
 
 def unfinished(runs):
@@ -27,6 +27,11 @@ def synthetic(runs):
     if found:
         yield (f"{count(len(found), 'run')} ({names(found)}) trained on SYNTHETIC pictures: the accuracies say nothing about "
                "real ones")
+
+
+def repeated(groups):
+    for group in groups:
+        yield from group.repeats
 
 
 def mixed(groups):
