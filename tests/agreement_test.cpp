@@ -9,7 +9,9 @@
 #include <vector>
 
 #include "convoy/error.hpp"
+#include "support/stub_backend.hpp"
 #include "support/thread_ranks.hpp"
+#include "train/devices.hpp"
 #include "train/workers.hpp"
 
 namespace convoy {
@@ -112,6 +114,24 @@ TEST(Agreement, what_every_worker_has_to_itself_may_differ) {
                 stated.config.out = "elsewhere";
               }),
               Each(""));
+}
+
+// Of workers that --device auto has given these devices.
+std::vector<std::string> refusals_of_devices(const std::vector<DeviceChoice>& devices) {
+  return refusals(static_cast<int>(devices.size()), [&](Communicator& communicator) {
+    RunConfig config;
+    config.device = devices[static_cast<std::size_t>(communicator.rank())];
+    test::StubBackend backend;
+    RankProgress progress;
+    EXPECT_EQ(connect_devices(communicator, backend, config, progress), nullptr);
+  });
+}
+
+TEST(Agreement, a_worker_with_another_kind_of_device_is_named_before_devices_meet) {
+  constexpr DeviceChoice kCpu = DeviceChoice::cpu, kCuda = DeviceChoice::cuda;
+  EXPECT_THAT(refusals_of_devices({kCpu, kCpu}), Each(""));
+  EXPECT_THAT(refusals_of_devices({kCuda, kCuda, kCpu}),
+              Each(AllOf(StartsWith("worker 2 and worker 0 differ in device "), EndsWith(": 'cpu' and 'cuda'"))));
 }
 
 }  // namespace

@@ -9,6 +9,7 @@
 
 #include "convoy/error.hpp"
 #include "cpu/backend.hpp"
+#include "train/agreement.hpp"
 #include "train/device_module.hpp"
 
 namespace convoy {
@@ -133,6 +134,9 @@ int workers_of_process(const RunConfig& config) {
 std::unique_ptr<Communicator> connect_devices(Communicator& workers, Backend& backend, const RunConfig& config,
                                               RankProgress& progress) {
   const auto row = std::ranges::find(kBackends, config.device, &BackendRow::choice);
+  // Each worker has chosen for itself, and each kind's next collectives are others.
+  const Agreed kind[] = {{"device (where --device auto finds no GPU, --device cuda says why)", std::string(row->name)}};
+  agree(workers, kind);
   if (row->connect == nullptr) return nullptr;
   if (workers.size() == 1) return make_self_communicator();
   std::unique_ptr<Communicator> between =

@@ -43,7 +43,8 @@ ChosenDevice choose_device(RunConfig& config, int local_worker = 0);
 // How many workers this process holds, as --gpus-per-process says. Throws UsageError where fewer GPUs are visible.
 int workers_of_process(const RunConfig& config);
 
-// What reduces arenas of the chosen device; null where the workers' own communicator does. All workers call it.
+// What reduces arenas of the chosen device; null where the workers' own communicator does. All workers call it. Throws
+// Error, on every worker, where their devices are of several kinds.
 // `progress` follows how far the device comes with collectives.
 std::unique_ptr<Communicator> connect_devices(Communicator& workers, Backend& backend, const RunConfig& config,
                                               RankProgress& progress);
