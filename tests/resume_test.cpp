@@ -20,6 +20,7 @@
 #include "support/backends.hpp"
 #include "support/smooth_training.hpp"
 #include "train/checkpoint/checkpoint_folder.hpp"
+#include "train/checkpoint/loaded_checkpoint.hpp"
 #include "train/plans_file.hpp"
 #include "train/run_options.hpp"
 #include "train/weights_file.hpp"
@@ -554,6 +555,24 @@ TEST_F(Resume, a_damaged_checkpoint_is_refused_in_a_line_and_the_one_before_it_u
     EXPECT_THAT(said_when_resumed(run, 2), HasSubstr(damage.reason)) << damage.what;
     EXPECT_EQ(summary_of(run)["resumed_at_step"], 20) << damage.what;
     EXPECT_EQ(weights_of(run), weights_of(whole)) << damage.what;
+  }
+}
+
+// As through a network's file system that shows one worker an older state.
+TEST_F(Resume, all_workers_take_the_checkpoint_that_the_first_one_finds) {
+  const fs::path whole = run(smooth() + kUneven + kNesterov + Settings{{"checkpoint-every", "4"}}, 2);
+  const fs::path stale = folder_.path() / "stale";
+  fs::copy(whole, stale, fs::copy_options::recursive | fs::copy_options::copy_symlinks);
+  fs::remove_all(CheckpointFolder(stale).checkpoint(22));
+  for (const fs::path& other : {stale, folder_.path() / "empty"}) {
+    std::vector<fs::path> taken(2);
+    run_worker_threads(2, [&](Communicator& communicator) {
+      const int worker = communicator.rank();
+      const auto found = load_checkpoint(kResumeAuto, (worker == 0 ? whole : other).string(), communicator,
+                                         {.workers = 2}, [](std::string_view) {});
+      if (found) taken[static_cast<std::size_t>(worker)] = found->path();
+    });
+    EXPECT_THAT(taken, testing::Each(CheckpointFolder(whole).checkpoint(22)));
   }
 }
 

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <exception>
 #include <memory>
+#include <sstream>
 #include <utility>
 
 #include "convoy/checksum.hpp"
@@ -31,6 +32,21 @@ void check_samples_are_shared(const Manifest& manifest, const RunConfig& config,
                                  : "as many processes as before";
   fail_usage("{}: each of the run's {} ranks has its own samples, so {} cannot go on in the same batches; {} can",
              option, manifest.world_size, world.size(), remedy);
+}
+
+// Those that the first worker finds, newest first: another one may see an older state of a folder on a network.
+std::vector<fs::path> common_candidates(const std::string& resume, const std::string& out, Communicator& communicator,
+                                        const std::function<void(std::string_view)>& note) {
+  std::string own;  // each with a zero behind it
+  if (communicator.rank() == 0) {
+    const Found found = find_checkpoints(resume, out);
+    for (const std::string& line : found.refused) note(line);
+    for (const Found::Candidate& candidate : found.candidates) own += candidate.path.string() + '\0';
+  }
+  std::istringstream all(communicator.gather(own).front());
+  std::vector<fs::path> paths;
+  for (std::string path; std::getline(all, path, '\0');) paths.emplace_back(path);
+  return paths;
 }
 
 }  // namespace
@@ -76,13 +92,11 @@ std::optional<LoadedCheckpoint> load_checkpoint(const std::string& resume, const
                                                 Communicator& communicator, const World& world,
                                                 const std::function<void(std::string_view)>& note) {
   if (resume.empty()) return std::nullopt;
-  Found found = find_checkpoints(resume, out);
-  for (const std::string& line : found.refused) note(line);
-  for (Found::Candidate& candidate : found.candidates) {
+  for (const fs::path& path : common_candidates(resume, out, communicator, note)) {
     std::optional<LoadedCheckpoint> loaded;
     std::string failure;
     try {
-      loaded.emplace(candidate.path, std::move(candidate.manifest), communicator.rank() * world.local, world);
+      loaded.emplace(path, read_manifest(path), communicator.rank() * world.local, world);
     } catch (const std::exception& error) {
       failure = error.what();
     }

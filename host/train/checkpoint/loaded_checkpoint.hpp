@@ -39,8 +39,9 @@ class LoadedCheckpoint {
   bool is_first_;
 };
 
-// What --resume asks for: the newest checkpoint that is whole on all workers; none without --resume, or where there is
-// nothing to go on from. All workers call it. `note` gets a line about each that is refused.
+// What --resume asks for: of the checkpoints that the first worker finds, the newest that is whole on all workers; none
+// without --resume, or where there is nothing to go on from. All workers call it. `note` gets a line about each that is
+// refused.
 std::optional<LoadedCheckpoint> load_checkpoint(const std::string& resume, const std::string& out,
                                                 Communicator& communicator, const World& world,
                                                 const std::function<void(std::string_view)>& note);

@@ -1,5 +1,4 @@
-// --resume: which checkpoints there are to go on from, and with which configuration. Every worker finds the same, for
-// all read one folder.
+// --resume: which checkpoints there are to go on from, and with which configuration.
 #pragma once
 
 #include <filesystem>
