@@ -5,6 +5,7 @@
 #include <gtest/gtest.h>
 #include <netinet/in.h>
 #include <signal.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -281,7 +282,7 @@ TEST(Watchdog, the_first_verdict_stands_and_latecomers_hear_it) {
 
 TEST(Watchdog, where_nobody_answers_it_warns_and_goes_on) {
   Rendezvous closed = WatchdogListener::open().rendezvous();  // the listener is gone
-  Guarded refused(1, 2, closed);
+  Guarded refused(1, 2, closed, {}, 0.4);
   EXPECT_FALSE(refused->fail(1, "nobody hears this"));
   EXPECT_THAT(refused.lines(), ElementsAre(AllOf(StartsWith("convoy: warning: rank 1 on "),
                                                  HasSubstr(" cannot reach port " + std::to_string(closed.port)))));
@@ -294,6 +295,31 @@ TEST(Watchdog, where_nobody_answers_it_warns_and_goes_on) {
   Guarded without_place(1, 2, Rendezvous());
   EXPECT_FALSE(without_place->fail(1, "nor this"));
   EXPECT_THAT(without_place.lines(), IsEmpty());  // rank 0 has said it
+}
+
+TEST(Watchdog, whoever_finds_no_room_tries_again) {
+  rlimit files{};  // both ends of every connection are in this process
+  ::getrlimit(RLIMIT_NOFILE, &files);
+  files.rlim_cur = files.rlim_max;
+  ::setrlimit(RLIMIT_NOFILE, &files);
+  WatchdogListener listener = WatchdogListener::open();
+  const Rendezvous rendezvous = listener.rendezvous();
+  Guarded job(0, 2, rendezvous, std::move(listener));
+  std::vector<watchdog::Connection> strangers;
+  sockaddr_storage address{};
+  auto& v4 = reinterpret_cast<sockaddr_in&>(address);
+  v4 = {.sin_family = AF_INET, .sin_port = htons(rendezvous.port), .sin_addr = {htonl(INADDR_LOOPBACK)}};
+  for (int i = 0; i < 600; ++i) {
+    if (auto stranger = watchdog::Connection::to(address, sizeof(v4))) strangers.push_back(std::move(*stranger));
+  }
+  Visitor turned_away(rendezvous);
+  ASSERT_TRUE(turned_away.is_turned_away());
+  Guarded member(1, 2, rendezvous);
+  test::sleep_for(0.6);
+  EXPECT_THAT(member.lines(), IsEmpty());
+  strangers.clear();
+  EXPECT_TRUE(member->fail(1, "found"));
+  EXPECT_THAT(member.lines(), ElementsAre("learns rank 1: found"));
 }
 
 // As from another machine: by an address of either kind, or by what the resolver makes of the host's name.

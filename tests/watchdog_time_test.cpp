@@ -133,9 +133,11 @@ TEST(WatchdogTime, a_job_that_was_suspended_as_a_whole_survives) {
 TEST(WatchdogTime, the_destructor_does_not_wait_for_its_thread) {
   const Rendezvous closed = WatchdogListener::open().rendezvous();
   std::optional<Watchdog> watchdog;
-  watchdog.emplace(
-      WatchdogOptions{.first_rank = 1, .world_size = 2, .print = [](const std::string&) { test::sleep_for(2); }},
-      closed);
+  watchdog.emplace(WatchdogOptions{.first_rank = 1,
+                                   .world_size = 2,
+                                   .connect_timeout = 0.2,
+                                   .print = [](const std::string&) { test::sleep_for(2); }},
+                   closed);
   test::sleep_for(0.6);  // it has found the port closed, and warns
   const auto start = std::chrono::steady_clock::now();
   watchdog.reset();

@@ -12,8 +12,8 @@
 namespace convoy::watchdog {
 namespace {
 
-constexpr double kStrangerSeconds = 5;       // to say hello
-constexpr std::size_t kSpareStrangers = 64;  // beyond one connection a rank
+constexpr double kStrangerSeconds = 5;        // to say hello
+constexpr std::size_t kSpareStrangers = 512;  // beyond one connection a rank: each rank tries several ways
 
 struct Peer {
   Connection connection;

@@ -81,12 +81,14 @@ class Member final : public Role {
  private:
   Report report() const { return {.is_debugged = self_.is_debugged(), .states = self_.look()}; }
 
-  // All ways at once; when they fail, or half the time is over, those that the resolver knows.
+  // All ways at once; when they fail, or half the time is over, those that the resolver knows; and all again, since
+  // rank 0's process turns away whom it has no room for.
   void connect(double now) {
     if (!std::exchange(has_tried_, true)) try_ways(addresses_to_try(self_.rendezvous));
     const bool is_late = now > deadline_ - self_.options.connect_timeout / 2;
     if ((candidates_.empty() || is_late) && !std::exchange(has_resolved_, true)) try_ways(resolve(self_.rendezvous));
-    if (!candidates_.empty() && now < deadline_) return;
+    if (candidates_.empty()) try_ways(std::exchange(tried_, {}));
+    if (now < deadline_) return;
     self_.warn(
         fmt::format("rank {} on {} cannot reach port {} of rank 0 on {} (a firewall?); it is not watched, the "
                     "run goes on",
