@@ -16,7 +16,7 @@ struct SharedDataset {
 };
 
 // load_dataset by all workers of `world`. The file lies in TMPDIR (else /tmp) and is gone when this returns: the
-// mappings keep it alive.
+// mappings keep it alive. `world`: the launcher's, for to split one of devices takes long.
 SharedDataset load_shared_dataset(const LoadOptions& options, Communicator& world);
 
 }  // namespace convoy

@@ -90,8 +90,8 @@ Findings check_clocks(Communicator& devices) {
 
 }  // namespace
 
-int preflight(const PreflightOptions& options, Backend& backend, Communicator& devices, RankProgress& progress,
-              const std::function<void(std::string_view)>& print) {
+int preflight(const PreflightOptions& options, Backend& backend, Communicator& workers, Communicator& devices,
+              RankProgress& progress, const std::function<void(std::string_view)>& print) {
   const auto say = [&](const std::vector<std::string>& lines) {
     if (devices.rank() == 0) std::ranges::for_each(lines, print);
   };
@@ -99,7 +99,7 @@ int preflight(const PreflightOptions& options, Backend& backend, Communicator& d
   const auto add = [&](const Findings& more) { findings.insert(findings.end(), more.begin(), more.end()); };
 
   const HostFacts facts = host_facts();
-  const std::unique_ptr<Communicator> host = devices.split_by_host();
+  const std::unique_ptr<Communicator> host = workers.split_by_host();
   const std::vector<std::string> hosts = devices.gather(facts.host);
   say({fmt::format("{} worker{} on {} host{}, averaging by {}", devices.size(), devices.size() == 1 ? "" : "s",
                    std::set<std::string>(hosts.begin(), hosts.end()).size(), host->size() == devices.size() ? "" : "s",

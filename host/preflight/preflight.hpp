@@ -18,9 +18,9 @@ struct PreflightOptions {
   std::size_t link_bytes = 0;
 };
 
-// All workers call it; `workers` is over the hosts' processes, `devices` what averages weights. Prints, on the first
+// All workers call it; `workers` is what the launcher gave, `devices` what averages weights. Prints, on the first
 // worker, a line at a time. Returns how many problems there are, the same on all.
-int preflight(const PreflightOptions& options, Backend& backend, Communicator& devices, RankProgress& progress,
-              const std::function<void(std::string_view)>& print);
+int preflight(const PreflightOptions& options, Backend& backend, Communicator& workers, Communicator& devices,
+              RankProgress& progress, const std::function<void(std::string_view)>& print);
 
 }  // namespace convoy

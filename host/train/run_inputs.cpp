@@ -31,7 +31,7 @@ RunInputs::RunInputs(RunConfig asked, Communicator& workers, RunContext& context
       world{communicator.size(), config.virtual_ranks} {
   note_device(context);
   context.rank_progress().enter(Phase::reading_data);
-  load(context);
+  load(workers, context);
 }
 
 void RunInputs::note_device(RunContext& context) const {
@@ -44,11 +44,11 @@ void RunInputs::note_device(RunContext& context) const {
   }
 }
 
-void RunInputs::load(RunContext& context) {
+void RunInputs::load(Communicator& workers, RunContext& context) {
   Network network = load_network(config.model);
   SharedDataset shared = load_shared_dataset(
       {.path = config.data, .coarse_labels = config.labels == LabelKind::coarse, .pictures = pictures_for(network)},
-      communicator);
+      workers);
   data = std::move(shared.data);
   if (!shared.line.empty()) context.note(shared.line);
   for (const std::string& text : data.notes) context.note(text);

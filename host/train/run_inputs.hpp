@@ -29,7 +29,7 @@ struct RunInputs {
 
  private:
   void note_device(RunContext& context) const;
-  void load(RunContext& context);
+  void load(Communicator& workers, RunContext& context);
 };
 
 }  // namespace convoy
