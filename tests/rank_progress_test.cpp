@@ -2,7 +2,9 @@
 // needs: oneDNN
 #include <gtest/gtest.h>
 
+#include <cstdint>
 #include <cstdio>
+#include <map>
 #include <memory>
 #include <string>
 
@@ -13,13 +15,13 @@
 namespace convoy::test {
 namespace {
 
-// The ticks of a run of so many steps.
-std::uint64_t ticks_of(TrainingGround& ground, const std::string& steps, const std::vector<Setting>& settings) {
+// A run of so many steps, which asks `now` for the time whenever it shows something.
+void train_watched(TrainingGround& ground, const std::string& steps, const std::vector<Setting>& settings,
+                   RankProgress& progress, const Progress::Now& now) {
   const std::unique_ptr<std::FILE, int (*)(std::FILE*)> nowhere(std::fopen("/dev/null", "w"), &std::fclose);
   const ProcessClock clock;
-  Progress output(nowhere.get(), Progress::Style::lines, [] { return 0.0; });
+  Progress output(nowhere.get(), Progress::Style::lines, now);
   RunContext context(clock, {}, output);
-  RankProgress progress;
   context.watch_through(progress);
   const std::unique_ptr<Communicator> self = make_self_communicator();
   const std::vector<Setting> common = {{"data", "synthetic:160"}, {"model", ground.write("plain.json", kPlainNetwork)},
@@ -28,6 +30,12 @@ std::uint64_t ticks_of(TrainingGround& ground, const std::string& steps, const s
                                        {"threads", "1"}};
   train(resolve_config("", with(common, settings)), *self, context);
   EXPECT_EQ(progress.state().step, std::stoi(steps));
+}
+
+// The ticks of a run of so many steps.
+std::uint64_t ticks_of(TrainingGround& ground, const std::string& steps, const std::vector<Setting>& settings) {
+  RankProgress progress;
+  train_watched(ground, steps, settings, progress, [] { return 0.0; });
   return progress.state().ticks;
 }
 
@@ -45,6 +53,24 @@ TEST(RankProgress, moves_with_every_operation_of_a_step_of_every_rank) {
     EXPECT_EQ(ticks_of(ground, "9", settings) - ticks_of(ground, "4", settings), 5 * (ranks * kParts + exchanges))
         << policy;
   }
+}
+
+TEST(RankProgress, is_in_its_first_steps_for_two_of_them) {
+  TrainingGround ground;
+  std::map<std::int64_t, Phase> phases;  // when the step's row is shown
+  RankProgress progress;
+  const auto look = [&] {
+    const RankState state = progress.state();
+    phases.emplace(state.step, state.phase);
+    return 0.0;
+  };
+  train_watched(ground, "4", {{"log-every", "1"}}, progress, look);
+  const std::map<std::int64_t, Phase> expected = {{0, Phase::planning},
+                                                  {1, Phase::first_steps},
+                                                  {2, Phase::first_steps},
+                                                  {3, Phase::training},
+                                                  {4, Phase::training}};
+  EXPECT_EQ(phases, expected);
 }
 
 TEST(RankProgress, of_devices_in_turn_rises) {

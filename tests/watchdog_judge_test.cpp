@@ -150,6 +150,15 @@ TEST_F(JudgeTest, who_waits_for_a_rank_that_is_starting_has_its_time) {
   EXPECT_EQ(message_after(1), "rank 2 on node2 has not moved for 600 s: planning (the others wait in collective 1)");
 }
 
+TEST_F(JudgeTest, the_first_steps_have_the_time_of_a_start) {
+  hear(0, waiting(1, 1));
+  hear(1, waiting(1, 1));
+  hear(2, {.phase = Phase::first_steps, .epoch = 1, .step = 1});
+  EXPECT_EQ(message_after(599.5), "");
+  EXPECT_EQ(message_after(1),
+            "rank 2 on node2 has not moved for 600 s: first steps, epoch 1, step 1 (the others wait in collective 1)");
+}
+
 TEST_F(JudgeTest, a_silent_rank_inside_a_collective_is_not_one_that_waits) {
   for (int rank = 0; rank < 3; ++rank) hear(rank, waiting(7, 7));
   EXPECT_EQ(message_after(61, 1),

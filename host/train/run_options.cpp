@@ -316,7 +316,7 @@ constexpr RunOption kRunOptions[] = {
   {"graph", advanced, boolean, "", "GPU: replay a step as one CUDA graph; --no-graph makes its calls, so that profilers see them", kMayChange, RUN(&RunConfig::graph)},
   {"profile-steps", advanced, text, "FIRST:LAST", "GPU: between these a profiler that waits for it records; tools/profile says it", kMayChange, &set_profile_steps, &get_profile_steps},
   {"timeout", advanced, real, "S", "seconds that a rank may stand still before the job ends; 0: for ever", kMayChange, RUN(&RunConfig::timeout), 0, kMost},
-  {"startup-timeout", advanced, real, "S", "the same before the first step", kMayChange, RUN(&RunConfig::startup_timeout), 0, kMost},
+  {"startup-timeout", advanced, real, "S", "the same until the first steps are taken", kMayChange, RUN(&RunConfig::startup_timeout), 0, kMost},
   {"evaluation-batch", advanced, integer, "B", "images per evaluation step", kMayChange, RUN(&RunConfig::evaluation_batch), 1, 1 << 20},
 };
 

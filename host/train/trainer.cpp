@@ -17,6 +17,7 @@ namespace convoy {
 namespace {
 
 constexpr std::string_view kRemedy = "a lower --learning-rate, or --clip-norm 1, helps most often";
+constexpr int kFirstSteps = 2;     // of a run in this process, which may take as long as its start
 constexpr int kMostRollbacks = 3;  // without a checkpoint in between: what they do not help needs other settings
 
 class Stopwatch {
@@ -167,8 +168,9 @@ bool Trainer::train_epoch(int epoch, std::int64_t last_step) {
   const double seconds_before = results_.train_seconds;
   const std::int64_t end = std::min(last_step, (epoch + 1) * plan().steps_per_epoch());
   aim(epoch, results_.steps, end);
-  parts_.rank_progress.enter(Phase::training);
+  parts_.rank_progress.enter(steps_taken_ < kFirstSteps ? Phase::first_steps : Phase::training);
   for (std::int64_t step = results_.steps; step < end; ++step) {
+    if (steps_taken_++ == kFirstSteps) parts_.rank_progress.enter(Phase::training);
     parts_.rank_progress.at_step(epoch + 1, step + 1);
     results_.steps = step + 1;
     std::function<void()> before_average;

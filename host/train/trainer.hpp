@@ -100,6 +100,7 @@ class Trainer {
   bool is_checkpoint_asked_ = false;
   std::int64_t finite_until_ = 0;                               // losses of the steps up to there are known
   std::vector<std::pair<std::int64_t, std::int64_t>> skipped_;  // steps from the first to before the second
+  std::int64_t steps_taken_ = 0;                                // by this trainer, whatever it goes on from
   int rollbacks_in_a_row_ = 0;                                  // without a checkpoint in between
 };
 

@@ -13,7 +13,7 @@
 namespace convoy {
 
 const char* name_of(Phase phase) {
-  constexpr std::array kNames{"starting",  "reading data", "planning", "training",
+  constexpr std::array kNames{"starting",  "reading data", "planning", "first steps", "training",
                               "averaging", "evaluating",   "writing",  "finished"};
   return kNames.at(static_cast<std::size_t>(phase));
 }
@@ -34,9 +34,7 @@ constexpr const char* kEndless = "one collective, which does not end (convoy pre
 
 double or_for_ever(double limit) { return limit > 0 ? limit : kForEver; }
 
-bool is_startup(Phase phase) {
-  return phase == Phase::starting || phase == Phase::reading_data || phase == Phase::planning;
-}
+bool is_startup(Phase phase) { return phase <= Phase::first_steps; }
 
 double limit_of(const WatchedRank& rank, const Limits& limits) {
   return or_for_ever(is_startup(rank.state.phase) ? limits.startup_timeout : limits.timeout);

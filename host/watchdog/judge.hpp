@@ -16,7 +16,7 @@ namespace convoy::watchdog {
 // How long a rank may stand still, in seconds; 0: for ever.
 struct Limits {
   double timeout = 60;
-  double startup_timeout = 600;  // in the phases starting, reading data and planning
+  double startup_timeout = 600;  // in the phases up to the first steps
   double least_silence = 10;     // that a busy network or node may keep a process's reports
 };
 

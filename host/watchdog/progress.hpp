@@ -12,10 +12,12 @@
 
 namespace convoy {
 
+// In the order in which a run comes to them.
 enum class Phase : std::uint8_t {
   starting,
   reading_data,
   planning,
+  first_steps,  // in which libraries are loaded, devices connect and steps are captured
   training,
   averaging,
   evaluating,

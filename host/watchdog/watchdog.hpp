@@ -32,7 +32,7 @@ struct WatchdogOptions {
   int world_size = 1;
   // Seconds, of the same length in all processes.
   double timeout = 60;           // that a rank may stand still; 0: for ever
-  double startup_timeout = 600;  // the same in the phases starting, reading data and planning
+  double startup_timeout = 600;  // the same in the phases up to the first steps
   double least_silence = 10;     // a process that says nothing for this, and for timeout, is lost; timeout 0: never
   double connect_timeout = 5;    // afterwards this process goes unwatched
   // On the watchdog's thread, once, in every process, after all have been told and rank 0's has printed the line.

@@ -7,7 +7,7 @@ namespace convoy::watchdog {
 namespace {
 
 constexpr std::uint32_t kMagic = 0x44574f43;  // "COWD"
-constexpr std::uint16_t kVersion = 2;
+constexpr std::uint16_t kVersion = 3;
 constexpr std::size_t kLengthBytes = 4;
 constexpr std::size_t kStateBytes = 42;
 
