@@ -340,11 +340,12 @@ TEST_F(Mpi, the_bench_of_averages_says_that_one_worker_has_nobody_to_average_wit
   }
 }
 
-TEST_F(Mpi, gpus_per_process_is_refused_in_a_launched_process) {
-  for (const char* command : {"bench --average", "preflight", "train --data synthetic:100 --model seed"}) {
-    const auto job = launch(1, std::string(command) + " --gpus-per-process 2");
+TEST_F(Mpi, gpus_per_process_is_refused_in_a_process_that_was_launched_with_others) {
+  for (const auto& [processes, line] : {std::pair{2, "convoy: --gpus-per-process is for one process alone"},
+                                        std::pair{1, "convoy: --gpus-per-process: no GPU to share out"}}) {
+    const auto job = launch(processes, "preflight --device cpu --gpus-per-process 2");
     EXPECT_EQ(job.code, 2) << job.output;
-    EXPECT_EQ(count_lines(job.output, "convoy: --gpus-per-process is for a process that "), 1) << job.output;
+    EXPECT_EQ(count_lines(job.output, line), 1) << job.output;
   }
 }
 

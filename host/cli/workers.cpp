@@ -131,11 +131,11 @@ int run_on_threads(int count, JobWatch& watch, const CommandContext& command, Ru
 
 int run_job(const std::optional<Launch>& launch, const RunConfig& config, const CommandContext& command,
             Progress& progress, const JobWork& work) {
-  if (launch && config.gpus_per_process != 1) {
-    fail_usage("--gpus-per-process is for a process that {} did not start: let it start a process for every GPU",
-               launch->launcher);
+  const bool is_alone = !launch || launch->size == 1;
+  if (!is_alone && config.gpus_per_process != 1) {
+    fail_usage("--gpus-per-process is for one process alone: let {} start a process for every GPU", launch->launcher);
   }
-  const int threads = launch ? 1 : workers_of_process(config);
+  const int threads = is_alone ? workers_of_process(config) : 1;
   JoinedWorkers processes = join_workers(launch);
   RunContext context(command.clock, command.command_line, progress, processes.is_first());
   if (!processes.line.empty()) context.note(processes.line);
