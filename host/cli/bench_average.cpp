@@ -110,13 +110,15 @@ int bench_average(const RunConfig& config, const CommandContext& command, int re
     RankProgress& rank = context.rank_progress();
     const std::unique_ptr<Communicator> between = connect_devices(workers, *device.backend, own, rank);
     Communicator& communicator = between ? *between : workers;
-    const Measured measured = {
-        .times = measure_average(*device.backend, communicator, own, repetitions, rank),
-        .kind = std::string(communicator.kind()),
-        .hosts = workers.gather(host_name()),
-        .links = time_links(*device.backend, communicator, kLinkBytes, [&rank] { rank.touch(); }),
-        .repetitions = repetitions,
-    };
+    const Measured measured = context.or_leave([&] {
+      return Measured{
+          .times = measure_average(*device.backend, communicator, own, repetitions, rank),
+          .kind = std::string(communicator.kind()),
+          .hosts = workers.gather(host_name()),
+          .links = time_links(*device.backend, communicator, kLinkBytes, [&rank] { rank.touch(); }),
+          .repetitions = repetitions,
+      };
+    });
     if (workers.rank() == 0) (as_json ? print_json : print_text)(measured);
     return static_cast<int>(ExitCode::done);
   });

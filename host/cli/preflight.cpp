@@ -38,8 +38,10 @@ int run(const PreflightArguments& arguments, const CommandContext& command) {
                                    .labels = own.labels,
                                    .out = own.out,
                                    .link_bytes = static_cast<std::size_t>(arguments.megabytes) * kMegabyte};
-    const int problems = preflight(options, *device.backend, workers, between ? *between : workers, rank,
-                                   [&](std::string_view line) { context.note(line); });
+    const int problems = context.or_leave([&] {
+      return preflight(options, *device.backend, workers, between ? *between : workers, rank,
+                       [&](std::string_view line) { context.note(line); });
+    });
     return static_cast<int>(problems == 0 ? ExitCode::done : ExitCode::failed);
   });
 }

@@ -90,15 +90,12 @@ int JobWatch::run(std::unique_ptr<Communicator>& worker, RunContext& context, co
   RankProgress& progress = watchdog_.progress(worker->rank());
   context.watch_through(progress);
   worker = watch(std::move(worker), progress);
-  try {
-    return work(*worker, context);
-  } catch (const std::exception& error) {
-    first_.fail(error.what());
-    fail(error, *worker);
-  }
+  context.leave_by([this, &worker](const std::exception& error) { fail(error, *worker); });
+  return context.or_leave([&] { return work(*worker, context); });
 }
 
 void JobWatch::fail(const std::exception& error, Communicator& worker) {
+  first_.fail(error.what());
   exit_code_ = static_cast<int>(exit_code_of(error));
   if (worker.rank() == 0) {
     report_error(error);

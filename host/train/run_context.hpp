@@ -2,11 +2,14 @@
 // is made only when every input has proved good, so that a mistyped path moves no finished run aside.
 #pragma once
 
+#include <exception>
 #include <filesystem>
+#include <functional>
 #include <mutex>
 #include <optional>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "io/process_clock.hpp"
@@ -44,6 +47,20 @@ class RunContext {
   RankProgress& rank_progress() { return *rank_progress_; }
   void watch_through(RankProgress& progress) { rank_progress_ = &progress; }
 
+  // How a worker ends that others wait for; it does not return. A worker alone has no such way: its failure is thrown.
+  void leave_by(std::function<void(const std::exception&)> leave) { leave_ = std::move(leave); }
+  // What `work` gives. Where it throws, the worker leaves before anything that it holds is destroyed: on a device that
+  // waits for the collectives under way, which without this worker may never complete, and nobody would hear why.
+  template <typename Work>
+  auto or_leave(const Work& work) {
+    try {
+      return work();
+    } catch (const std::exception& error) {
+      if (const auto leave = std::exchange(leave_, nullptr)) leave(error);
+      throw;
+    }
+  }
+
   // Records a failure where a run is open. From any thread.
   void fail(const std::string& reason) noexcept;
 
@@ -60,6 +77,7 @@ class RunContext {
   std::optional<RunFolder> series_folder_;
   std::mutex mutex_;  // of what `fail` reads
   std::optional<RunRecorder> recorder_;
+  std::function<void(const std::exception&)> leave_;
   RankProgress unwatched_;
   RankProgress* rank_progress_ = &unwatched_;
 };

@@ -29,9 +29,11 @@ RunInputs::RunInputs(RunConfig asked, Communicator& workers, RunContext& context
       between_devices(connect_devices(workers, *device.backend, config, context.rank_progress())),
       communicator(between_devices ? *between_devices : workers),
       world{communicator.size(), config.virtual_ranks} {
-  note_device(context);
-  context.rank_progress().enter(Phase::reading_data);
-  load(workers, context);
+  context.or_leave([&] {
+    note_device(context);
+    context.rank_progress().enter(Phase::reading_data);
+    load(workers, context);
+  });
 }
 
 void RunInputs::note_device(RunContext& context) const {

@@ -146,9 +146,12 @@ class Training {
       : inputs_(config, workers, context), context_(context) {}
 
   const RunConfig& config() const { return inputs_.config; }
-  RunResults run(std::uint64_t seed, const std::string& out);
+  RunResults run(std::uint64_t seed, const std::string& out) {
+    return context_.or_leave([&] { return plan_and_train(seed, out); });
+  }
 
  private:
+  RunResults plan_and_train(std::uint64_t seed, const std::string& out);
   PlannedRun& make_ready(const RunConfig& asked, const std::optional<LoadedCheckpoint>& resumed);
   bool has_planned_by(const Choices& choices) const;
 
@@ -191,7 +194,7 @@ PlannedRun& Training::make_ready(const RunConfig& asked, const std::optional<Loa
   return *planned_;
 }
 
-RunResults Training::run(std::uint64_t seed, const std::string& out) {
+RunResults Training::plan_and_train(std::uint64_t seed, const std::string& out) {
   RankProgress& rank_progress = context_.rank_progress();
   rank_progress.enter(Phase::planning);
   Communicator& communicator = inputs_.communicator;
@@ -243,23 +246,25 @@ RunResults Training::run(std::uint64_t seed, const std::string& out) {
                    planned.recalibration ? &*planned.recalibration : nullptr, planned.training, planned.shards,
                    planned.test, planned.validation ? &*planned.validation : nullptr, recorder, rank_logs, profile,
                    rank_progress, accord, checkpoints, manifest, weights_info});
-  if (resumed) resumed->restore(backend, world, [&](TrainingState& state) { trainer.visit_state(state); });
-  const RunResults results = trainer.run();
-  rank_progress.enter(Phase::writing);
-  if (recorder.folder() == nullptr) return results;
-  if (results.stop_signal != 0) {
-    recorder.stop(results, name_of_signal(results.stop_signal));
+  return context_.or_leave([&] {
+    if (resumed) resumed->restore(backend, world, [&](TrainingState& state) { trainer.visit_state(state); });
+    const RunResults results = trainer.run();
+    rank_progress.enter(Phase::writing);
+    if (recorder.folder() == nullptr) return results;
+    if (results.stop_signal != 0) {
+      recorder.stop(results, name_of_signal(results.stop_signal));
+      return results;
+    }
+    save_weights(recorder.folder()->file("weights.safetensors"), model.layout, trainer.evaluated().values(),
+                 weights_info);
+    if (plan.last_step() < plan.scheduled_steps()) {
+      recorder.stop(results, fmt::format("--steps {}", config.steps));
+    } else {
+      recorder.finish(results);
+    }
+    if (const std::string advice = advice_at_end(config, world); !advice.empty()) context_.note(advice);
     return results;
-  }
-  save_weights(recorder.folder()->file("weights.safetensors"), model.layout, trainer.evaluated().values(),
-               weights_info);
-  if (plan.last_step() < plan.scheduled_steps()) {
-    recorder.stop(results, fmt::format("--steps {}", config.steps));
-  } else {
-    recorder.finish(results);
-  }
-  if (const std::string advice = advice_at_end(config, world); !advice.empty()) context_.note(advice);
-  return results;
+  });
 }
 
 }  // namespace
