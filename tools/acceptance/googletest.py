@@ -1,7 +1,9 @@
 """Reads what a GoogleTest program prints: cases by name, also where the program dies in the middle."""
 
 import re
+from collections import namedtuple
 
+Cases = namedtuple("Cases", "passed failed skipped running printed")  # printed: by the one that was running
 ROW = re.compile(r"^\[ +(RUN|OK|FAILED|SKIPPED) +\] (\S+?\.\S+?)(?:,|\s\(|$)")
 
 
@@ -18,13 +20,14 @@ def suites(listing):
 
 
 def cases(output):
-    """(passed, failed, skipped): a list of names, one of names, and a dictionary from name to reason."""
-    passed, failed, skipped = [], [], {}
+    """passed: names; failed: from name to the lines that it printed; skipped: from name to reason; running: the name of
+    the case that the output ends in, or None."""
+    passed, failed, skipped = [], {}, {}
     running, reason = None, []
     for line in output.splitlines():
         row = ROW.match(line)
         if not row:
-            reason.append(line.strip())
+            reason.append(line.rstrip())
             continue
         kind, name = row.groups()
         if kind == "RUN":
@@ -33,10 +36,12 @@ def cases(output):
             if kind == "OK":
                 passed.append(name)
             elif kind == "FAILED":
-                failed.append(name)
+                failed[name] = reason
             else:
-                skipped[name] = " ".join(line for line in reason if not line.endswith(": Skipped")) or "no reason given"
+                skipped[name] = skip_reason(reason)
             running = None
-    if running:  # it died there
-        failed.append(running)
-    return passed, failed, skipped
+    return Cases(passed, failed, skipped, running, reason if running else [])
+
+
+def skip_reason(lines):
+    return " ".join(line.strip() for line in lines if not line.endswith(": Skipped")) or "no reason given"

@@ -3,18 +3,19 @@
 import json
 import math
 import os
-import re
 import shutil
 from collections import namedtuple
-from concurrent.futures import ThreadPoolExecutor
 
-import googletest
-from context import ROOT, PartFailed, PartSkipped, how_it_ended, last_line, row
+from context import BUILD, CACHE, ROOT, PartFailed, PartSkipped, how_it_ended, last_line, row
+from gpu_tests import tests
 
-# seconds: its share of the eight minutes; where some parts do not run, the others get theirs
+# seconds: its share of what is left, beside those of the parts after it
 Part = namedtuple("Part", "name function seconds")
 
-NVIDIA_SMI = ["name", "compute_cap", "driver_version", "memory.total", "power.limit", "clocks.max.sm", "clocks.max.mem"]
+NVIDIA_SMI = ["name", "compute_cap", "driver_version", "memory.total", "power.limit", "clocks.max.sm", "clocks.max.mem",
+              "compute_mode"]
+# The oldest driver of each CUDA (docs.nvidia.com/cuda/cuda-toolkit-release-notes, "minor version compatibility").
+OLDEST_DRIVER = {"libcudart.so.13": 580, "libcudart.so.12": 525}
 
 
 def query_gpus(context):
@@ -28,69 +29,59 @@ def query_gpus(context):
 
 
 def build(context):
-    """As tools/build does, for the GPU that is here."""
-    kinds = sorted({gpu["compute_cap"].replace(".", "") for gpu in query_gpus(context)})
+    """As tools/build does, for the GPU that is here. The program first: most parts need nothing else."""
+    kinds = sorted({gpu["compute_cap"].replace(".", "") for gpu in context.gpus})
     options = f"-DCMAKE_CUDA_ARCHITECTURES={';'.join(kinds)}" if kinds else ""
-    done = context.must_run("build", [ROOT / "tools" / "build", "cuda", "--no-sudo", "--target", "gpu"],
-                            context.environment(CONVOY_CMAKE=options))
-    return row(f"for compute capability {', '.join(kinds) or 'of every kind (no nvidia-smi)'}", seconds=done.seconds)
+    environment = context.environment(CONVOY_CMAKE=options, CONVOY_BUILD=str(BUILD), CONVOY_CACHE=str(CACHE))
+    seconds = 0
+    for target, what in (("convoy", "the program"), ("gpu", "the tests")):
+        done = context.run(f"build-{target}", [ROOT / "tools" / "build", "cuda", "--no-sudo", "--target", target],
+                           environment)
+        if done.code is None:
+            raise PartFailed(f"{what}: {how_it_ended(done)}; running this again goes on where it stopped, and "
+                             "--minutes gives it longer")
+        if done.code != 0:
+            raise PartFailed(f"{what}: {how_it_ended(done)}: {last_line(done.output)}")
+        seconds += done.seconds
+    return row(f"for compute capability {', '.join(kinds) or 'of every kind (no nvidia-smi)'}", seconds=seconds)
 
 
-def test_programs(folder):
-    """Those with cases for CUDA: the packed one, or as many as tests/CMakeLists.txt has written into a file."""
-    packed, built = folder / "gpu_tests", folder / "gpu_programs.txt"
-    if packed.exists():
-        return [packed]
-    return [folder / name for name in built.read_text().split()] if built.exists() else []
-
-
-def device(context):
-    """Is there a GPU that can be used, and with which libraries?"""
-    missing = context.find_libraries()
+def ask_for_devices(context):
+    """Of `convoy info --devices`: what it says of CUDA, whether that can be used, and its lines."""
     done = context.run("devices", [context.convoy, "info", "--devices"])
-    if missing:
-        raise PartFailed(f"not found: {', '.join(missing)}; load a CUDA module, or pip install what has them "
-                         "(nvidia-cudnn-cu13, nvidia-nccl-cu13, ...)")
     if done.code != 0:
-        raise PartFailed(f"{how_it_ended(done)}: {last_line(done.output)}")
+        return f"{how_it_ended(done)}: {last_line(done.output)}", False, []
     lines = [line.strip() for line in done.output.splitlines()[1:]]
     cuda = next((line for line in lines if line.startswith("cuda")), "cuda: not listed")
     text = cuda.removeprefix("cuda").strip()
-    return row(text, not text.startswith(("no:", ":")), devices=lines, library_folders=context.library_folders)
+    return text, not text.startswith(("no:", ":")), lines
 
 
-def tests(context):
-    """All cases for CUDA, with --small every eighth; each suite in a process of its own, so that one that crashes, or
-    leaves the GPU in an error, takes no other along."""
-    folder = context.build / "tests"
-    runs = []
-    for program in test_programs(folder):
-        listing = context.must_run(f"{program.name}-list", [program, "--gtest_list_tests", "--gtest_filter=*cuda*"])
-        for suite, names in googletest.suites(listing.output).items():
-            runs.append((program, suite, names[::8] if context.args.small else names))
-    if not runs:
-        raise PartFailed(f"no test for CUDA in {folder}")
+def device(context):
+    """Is there a GPU that can be used, and with which libraries? Those that the programs find by themselves come first."""
+    text, is_usable, lines = ask_for_devices(context)
+    if not is_usable:
+        needed = context.wanted_libraries()
+        too_old = old_driver(context.gpus, needed)
+        if too_old:
+            raise PartFailed(too_old)
+        missing = context.find_libraries()
+        text, is_usable, lines = ask_for_devices(context)
+        if missing and not is_usable:
+            raise PartFailed(f"not found: {', '.join(missing)}; load a CUDA module, or pip install what has them "
+                             "(nvidia-cudnn-cu13, nvidia-nccl-cu13, ...)")
+    return row(text, is_usable, devices=lines, library_folders=context.library_folders)
 
-    def run(suite_run):
-        program, suite, names = suite_run
-        return context.run(re.sub(r"\W+", "_", f"{program.name}-{suite}"), [program, f"--gtest_filter={':'.join(names)}"])
 
-    # They share the GPU; plans are made on the CPU, so a few beside each other.
-    with ThreadPoolExecutor(max(1, min(4, len(os.sched_getaffinity(0)) // 2))) as pool:
-        outcomes = list(pool.map(run, runs))
-    passed, failed, skipped = [], [], {}
-    for (_, suite, names), done in zip(runs, outcomes):
-        ok, bad, left_out = googletest.cases(done.output)
-        passed += ok
-        failed += bad
-        skipped.update(left_out)
-        if done.code != 0:
-            not_run = len(names) - len(ok) - len(bad) - len(left_out)
-            failed += [f"{suite}: {how_it_ended(done)}, {not_run} cases not run"] if not_run or not bad else []
-    lines = [f"failed  {name}" for name in failed[:12]]
-    lines += [f"skipped {reason}" for reason in sorted(set(skipped.values()))[:4]]
-    return row(f"{len(passed)} passed, {len(failed)} failed, {len(skipped)} skipped", bool(passed) and not failed,
-               lines, passed=passed, failed=failed, skipped=skipped)
+def old_driver(gpus, libraries):
+    """A line where no library helps, as the driver is older than the CUDA that was built with; else nothing."""
+    oldest = max((OLDEST_DRIVER.get(name, 0) for name in libraries), default=0)
+    for gpu in gpus:
+        major = gpu["driver_version"].split(".")[0]
+        if major.isdigit() and int(major) < oldest:
+            return (f"the driver is {gpu['driver_version']}, and this build's CUDA needs {oldest} or later: update the "
+                    "driver, or build with a CUDA module that it knows")
+    return ""
 
 
 def selftest(precision):
@@ -170,12 +161,14 @@ def pytorch(context):
                speed_ratio=ratio, memory_ratio=memory)
 
 
+# What says most comes first, and what takes all the time that it gets, last.
 PARTS = [
     Part("build", build, 180),
     Part("device", device, 15),
-    Part("tests", tests, 90),
-    *(Part(f"selftest {precision}", selftest(precision), 25) for precision in ("fp32", "tf32", "bf16", "fp16")),
+    Part("selftest bf16", selftest("bf16"), 25),
     Part("layers", layers, 25),
     Part("training", training, 40),
-    Part("pytorch", pytorch, 30),
+    Part("pytorch", pytorch, 60),
+    *(Part(f"selftest {precision}", selftest(precision), 25) for precision in ("fp32", "tf32", "fp16")),
+    Part("tests", tests, 90),
 ]

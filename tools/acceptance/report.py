@@ -1,27 +1,48 @@
-"""The page and the machine's description of tools/gpu_acceptance."""
+"""What tools/gpu_acceptance leaves: acceptance.json, acceptance.txt, and the machine's description in them."""
 
+import json
 import os
 import platform
+import shlex
+import sys
 import textwrap
 import time
 from pathlib import Path
 
-from parts import query_gpus
-
 WIDTH = 110
+
+
+def write(context, rows, start):
+    """Both files, whole at any moment; what is in them."""
+    result = {
+        "passed": all(row["verdict"] in ("passed", "skipped") for row in rows),
+        "seconds": time.monotonic() - start,
+        "command": shlex.join(["tools/gpu_acceptance", *sys.argv[1:]]),
+        "date": time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime()),
+        "machine": machine(context),
+        "parts": rows,
+    }
+    replace(context.out / "acceptance.json", json.dumps(result, indent=1) + "\n")
+    replace(context.out / "acceptance.txt", page(result))
+    return result
+
+
+def replace(path, text):
+    temporary = path.with_name(path.name + ".new")
+    temporary.write_text(text)
+    os.replace(temporary, path)
 
 
 def line(row):
     """A part in a line."""
-    return f"{row['verdict']:<8}{row['seconds']:6.1f} s  {row['name']:<14} {row['summary']}"
+    return f"{row['verdict']:<11}{row['seconds']:6.1f} s  {row['name']:<14} {row['summary']}"
 
 
 def machine(context):
-    context.limit = time.monotonic() + 10
-    return {"gpus": query_gpus(context), "host": platform.node(), "processor": processor(),
+    return {"gpus": context.gpus, "host": platform.node(), "processor": processor(),
             "cores": len(os.sched_getaffinity(0)), "kernel": platform.release(), "system": system(),
             "libc": " ".join(platform.libc_ver()), "python": platform.python_version(),
-            "library_folders": context.library_folders}
+            "library_path": context.environment().get("LD_LIBRARY_PATH", "")}
 
 
 def processor():
@@ -53,13 +74,13 @@ def page(result):
         lines.append("no nvidia-smi here")
     lines.append(f"{found['processor']}, {found['cores']} cores; {found['system']}, {found['libc']}, Python "
                  f"{found['python']}")
-    if found["library_folders"]:
-        lines.append(f"CUDA's libraries from {', '.join(found['library_folders'][:3])}"
-                     f"{' ...' if len(found['library_folders']) > 3 else ''}")
     lines.append("")
     for row in result["parts"]:
-        lines += textwrap.wrap(line(row), WIDTH, subsequent_indent=" " * 33)
+        lines += textwrap.wrap(line(row), WIDTH, subsequent_indent=" " * 36)
     for row in result["parts"]:
         if row["lines"]:
             lines += ["", f"{row['name']}:", *("  " + text for text in row["lines"])]
-    return "\n".join(text[:WIDTH].rstrip() for text in lines) + "\n"
+    lines = [text[:WIDTH].rstrip() for text in lines]
+    if found["library_path"]:  # whole: for whoever runs one of the commands by hand
+        lines += ["", f"LD_LIBRARY_PATH={found['library_path']}"]
+    return "\n".join(lines) + "\n"
