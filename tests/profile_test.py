@@ -21,8 +21,8 @@ from nsys_trace import Trace  # noqa: E402
 SCHEMA = """
 CREATE TABLE StringIds (id INTEGER NOT NULL PRIMARY KEY, value TEXT NOT NULL);
 CREATE TABLE CUPTI_ACTIVITY_KIND_KERNEL (start INTEGER NOT NULL, end INTEGER NOT NULL, streamId INTEGER NOT NULL,
-  correlationId INTEGER, demangledName INTEGER NOT NULL, graphNodeId INTEGER);
-CREATE TABLE CUPTI_ACTIVITY_KIND_MEMCPY (start INTEGER NOT NULL, end INTEGER NOT NULL);
+  correlationId INTEGER, demangledName INTEGER NOT NULL, graphNodeId INTEGER, deviceId INTEGER NOT NULL);
+CREATE TABLE CUPTI_ACTIVITY_KIND_MEMCPY (start INTEGER NOT NULL, end INTEGER NOT NULL, deviceId INTEGER NOT NULL);
 CREATE TABLE CUPTI_ACTIVITY_KIND_RUNTIME (start INTEGER NOT NULL, end INTEGER NOT NULL, globalTid INTEGER,
   correlationId INTEGER);
 CREATE TABLE NVTX_EVENTS (start INTEGER NOT NULL, end INTEGER, eventType INTEGER NOT NULL, text TEXT,
@@ -50,29 +50,28 @@ class Recorder:
             self.database.execute("INSERT INTO StringIds VALUES (?, ?)", (self.names[text], text))
         return self.names[text]
 
-    def kernel(self, name, start, end, correlation, node=None, stream=7):
-        self.database.execute("INSERT INTO CUPTI_ACTIVITY_KIND_KERNEL VALUES (?, ?, ?, ?, ?, ?)",
-                              (start * 1000, end * 1000, stream, correlation, self.name(name), node))
+    def kernel(self, name, start, end, correlation, node=None, stream=7, device=0):
+        self.database.execute("INSERT INTO CUPTI_ACTIVITY_KIND_KERNEL VALUES (?, ?, ?, ?, ?, ?, ?)",
+                              (start * 1000, end * 1000, stream, correlation, self.name(name), node, device))
 
     def call(self, start, correlation, thread=THREAD):
         self.database.execute("INSERT INTO CUPTI_ACTIVITY_KIND_RUNTIME VALUES (?, ?, ?, ?)",
                               (start * 1000, start * 1000 + 500, thread, correlation))
 
-    def range(self, name, start, end, by_id=False, kind=59):
+    def range(self, name, start, end, by_id=False, kind=59, thread=THREAD):
         self.database.execute("INSERT INTO NVTX_EVENTS VALUES (?, ?, ?, ?, ?, ?)",
-                              (start * 1000, end * 1000, kind, None if by_id else name, THREAD,
+                              (start * 1000, end * 1000, kind, None if by_id else name, thread,
                                self.name(name) if by_id else None))
 
-    def step_as_graph(self, at, correlation):
+    def step_as_graph(self, at, correlation, device=0):
         """100 us: forward 10, gap 5, backward 20 and 15, all-reduce 30 of which 15 beside it, update 10, copy 5."""
-        self.range("step", at, at + 20)
-        self.kernel("conv", at, at + 10, correlation, 1)
-        self.kernel("conv", at + 15, at + 35, correlation, 2)
-        self.kernel("ncclDevKernel_AllReduce_Sum_f32", at + 35, at + 65, correlation, 3, stream=8)
-        self.kernel("sum", at + 35, at + 50, correlation, 4)
-        self.kernel("sgd", at + 65, at + 75, correlation, 5)
-        self.database.execute("INSERT INTO CUPTI_ACTIVITY_KIND_MEMCPY VALUES (?, ?)", ((at + 75) * 1000,
-                                                                                   (at + 80) * 1000))
+        self.range("step", at, at + 20, thread=THREAD + device)
+        for name, start, end, node, stream in (
+                ("conv", 0, 10, 1, 7), ("conv", 15, 35, 2, 7), ("ncclDevKernel_AllReduce_Sum_f32", 35, 65, 3, 8),
+                ("sum", 35, 50, 4, 7), ("sgd", 65, 75, 5, 7)):
+            self.kernel(name, at + start, at + end, correlation, node, stream, device)
+        self.database.execute("INSERT INTO CUPTI_ACTIVITY_KIND_MEMCPY VALUES (?, ?, ?)", ((at + 75) * 1000,
+                                                                                      (at + 80) * 1000, device))
 
     def done(self):
         self.database.commit()
@@ -86,9 +85,14 @@ class Analysis(unittest.TestCase):
         self.path = Path(self.folder.name) / "rank0.sqlite"
         self.recorder = Recorder(self.path)
 
-    def trace(self):
+    def traces(self):
+        """By GPU."""
         self.recorder.done()
-        return Trace(self.path)
+        return analysis.of_devices(Trace(self.path))
+
+    def trace(self):
+        trace, = self.traces().values()
+        return trace
 
     def test_kernels_of_a_replayed_graph_go_to_the_layers_that_they_were_captured_in(self):
         self.recorder.step_as_graph(0, 1)
@@ -98,6 +102,48 @@ class Analysis(unittest.TestCase):
         self.assertEqual({(row.phase, row.layer): (row.kernels, round(row.milliseconds, 9)) for row in rows},
                          {("forward", "conv"): (1, 0.010), ("backward", "conv"): (2, 0.035),
                           ("collectives", ""): (1, 0.030), ("update", ""): (1, 0.010)})
+
+    def exchanging_step(self, collective):
+        """Two buckets are exchanged: one while the backward pass goes on, one at its end with a mark and a division."""
+        kernels = ["conv", "conv", *collective, "conv", "arrive_kernel", *collective, "scale_kernel", "sgd"]
+        for number, name in enumerate(kernels):
+            self.recorder.kernel(name, 10 * number, 10 * number + 10, 1, number)
+        exchange = len(collective)
+        graph = {"name": "all", "ranges": [{"path": "step/forward/conv", "kernels": 1},
+                                           {"path": "step/backward/conv", "kernels": 1},
+                                           {"path": "step/backward/all-reduce", "kernels": exchange},
+                                           {"path": "step/backward/conv", "kernels": 1},
+                                           {"path": "step/backward/all-reduce", "kernels": exchange + 2},
+                                           {"path": "step/update", "kernels": 1}]}
+        rows, strangers = analysis.layers(self.trace(), [graph])
+        self.assertEqual(strangers, 0)
+        return {(row.phase, row.layer): row.kernels for row in rows}
+
+    def test_the_mark_and_the_division_of_an_exchange_are_kernels_of_the_step(self):
+        self.assertEqual(self.exchanging_step(["ncclDevKernel_AllReduce_Sum_f32"]),
+                         {("forward", "conv"): 1, ("backward", "conv"): 2, ("collectives", ""): 2,
+                          ("backward", "all-reduce"): 2, ("update", ""): 1})
+
+    def test_an_exchange_in_the_order_of_ranks_is_several_kernels(self):
+        steps = ["ncclDevKernel_SendRecv", "void convoy::cuda::(anonymous namespace)::sum_in_order_kernel<float>(float*)",
+                 "ncclDevKernel_SendRecv"]
+        self.assertEqual(self.exchanging_step(steps),
+                         {("forward", "conv"): 1, ("backward", "conv"): 2, ("collectives", ""): 6,
+                          ("backward", "all-reduce"): 2, ("update", ""): 1})
+
+    def test_two_gpus_of_one_process_are_told_apart_and_their_steps_counted_once(self):
+        for step in range(3):
+            self.recorder.step_as_graph(100 * step, 2 * step + 1)
+            self.recorder.step_as_graph(100 * step + 7, 2 * step + 2, device=1)
+        traces = self.traces()
+        self.assertEqual(list(traces), [0, 1])
+        for trace in traces.values():
+            summary = analysis.summary(trace)
+            self.assertEqual(summary.steps, 3)
+            self.assertAlmostEqual(summary.communication, 0.030)
+            self.assertAlmostEqual(summary.compute, 0.060)
+            rows, strangers = analysis.layers(trace, GRAPHS)
+            self.assertEqual((strangers, {row.kernels for row in rows}), (0, {1, 2}))
 
     def test_a_launch_of_other_kernels_than_were_captured_is_counted_and_unknown(self):
         self.recorder.step_as_graph(0, 1)
@@ -198,7 +244,7 @@ class Command(unittest.TestCase):
         self.assertEqual([(row["phase"], row["layer"]) for row in rows],
                          [("forward", "conv"), ("backward", "conv"), ("collectives", ""), ("update", "")])
         with open(out / "summary.csv", newline="") as file:
-            self.assertEqual([row["rank"] for row in csv.DictReader(file)], ["0"])
+            self.assertEqual([(row["rank"], row["gpu"]) for row in csv.DictReader(file)], [("0", "0")])
 
     def test_first_and_last_rank_of_a_job_are_profiled_inside_the_launcher(self):
         out = self.folder / "out"

@@ -7,11 +7,21 @@ COLLECTIVE = "all-reduce"  # and around each exchange of gradients
 UNKNOWN = "unknown"
 
 Layer = namedtuple("Layer", "phase layer kernels milliseconds")  # of one step
+OfDevice = namedtuple("OfDevice", "kernels transfers ranges calls")
 Summary = namedtuple("Summary", "steps step compute communication exposed gaps")  # milliseconds of one step
 
 
+# With --deterministic an exchange is two kernels of NCCL's and Convoy's own between them, on their stream.
 def is_collective(kernel):
-    return kernel.name.startswith(("nccl", "void nccl"))
+    return kernel.name.startswith(("nccl", "void nccl")) or "sum_in_order_kernel" in kernel.name
+
+
+def of_devices(trace):
+    """A trace for each GPU that the process used, by its number; ranges and calls are the whole process's."""
+    numbers = sorted({kernel.device for kernel in trace.kernels})
+    return {number: OfDevice([kernel for kernel in trace.kernels if kernel.device == number],
+                             [one[:2] for one in trace.transfers if one.device == number], trace.ranges, trace.calls)
+            for number in numbers}
 
 
 def union(intervals):
@@ -29,25 +39,38 @@ def length(intervals):
     return sum(end - start for start, end in union(intervals))
 
 
+def paths_of(graph, collectives):
+    """The paths of a graph's kernels in order, without its collectives: so many kernels, as many in each exchange. None
+    where they do not come out even. What else an exchange captured, its mark before and its division after, stays."""
+    exchanges = sum(one["path"].split("/")[-1] == COLLECTIVE for one in graph["ranges"])
+    in_each, left = divmod(collectives, exchanges) if exchanges else (0, collectives)
+    if left:
+        return None
+    paths = []
+    for one in graph["ranges"]:
+        count = one["kernels"] - (in_each if one["path"].split("/")[-1] == COLLECTIVE else 0)
+        if count < 0:
+            return None
+        paths += count * [one["path"]]
+    return paths
+
+
 def paths_in_graphs(kernels, graphs):
     """By kernel: the path of the range in which it was captured. A launch's kernels follow each other as they were
     captured; collectives, which run beside them, are left out on both sides. Second: launches that fit no graph."""
     launches = defaultdict(list)
     for kernel in kernels:
-        if kernel.node is not None and not is_collective(kernel):
+        if kernel.node is not None:
             launches[kernel.correlation].append(kernel)
-    paths_by_count = {}
-    for graph in graphs:
-        ranges = [one for one in graph["ranges"] if one["path"].split("/")[-1] != COLLECTIVE]
-        paths = [one["path"] for one in ranges for _ in range(one["kernels"])]
-        paths_by_count.setdefault(len(paths), paths)
     found, strangers = {}, 0
     for launch in launches.values():
-        paths = paths_by_count.get(len(launch))
+        own = sorted(kernel for kernel in launch if not is_collective(kernel))
+        candidates = (paths_of(graph, len(launch) - len(own)) for graph in graphs)
+        paths = next((one for one in candidates if one is not None and len(one) == len(own)), None)
         if paths is None:
             strangers += 1
             continue
-        found.update(zip(sorted(launch), paths))
+        found.update(zip(own, paths))
     return found, strangers
 
 
@@ -78,12 +101,15 @@ def label(path):
 
 
 def steps_of(trace):
-    steps = sum(one.name == STEP for one in trace.ranges)
-    return steps or len({kernel.correlation for kernel in trace.kernels if kernel.node is not None}) or 1
+    """Each thread that drives a GPU opens ranges of its own."""
+    threads = [one.thread for one in trace.ranges if one.name == STEP]
+    if threads:
+        return max(1, round(len(threads) / len(set(threads))))
+    return len({kernel.correlation for kernel in trace.kernels if kernel.node is not None}) or 1
 
 
 def layers(trace, graphs):
-    """Rows in the order of a step, and how many graph launches fit no graph of the table."""
+    """Of one GPU: rows in the order of a step, and how many graph launches fit no graph of the table."""
     paths = paths_in_ranges(trace.kernels, trace.ranges, trace.calls)
     in_graphs, strangers = paths_in_graphs(trace.kernels, graphs)
     paths.update(in_graphs)
@@ -101,8 +127,6 @@ def summary(trace):
     communication = [(kernel.start, kernel.end) for kernel in trace.kernels if is_collective(kernel)]
     compute = [(kernel.start, kernel.end) for kernel in trace.kernels if not is_collective(kernel)] + trace.transfers
     everything = compute + communication
-    if not everything:
-        return None
     steps = steps_of(trace)
     window = max(end for _, end in everything) - min(start for start, _ in everything)
     busy = length(everything)

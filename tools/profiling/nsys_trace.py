@@ -5,7 +5,8 @@ from collections import namedtuple
 
 # Times in nanoseconds. `node` is None for a kernel that was launched by itself; those of one graph launch share its
 # `correlation`.
-Kernel = namedtuple("Kernel", "start end name node correlation")
+Kernel = namedtuple("Kernel", "start end name node correlation device")
+Transfer = namedtuple("Transfer", "start end device")
 Range = namedtuple("Range", "start end name thread")
 Call = namedtuple("Call", "start thread")
 
@@ -17,12 +18,12 @@ class Trace:
         database = sqlite3.connect(f"file:{path}?mode=ro", uri=True)
         self.tables = {name for name, in database.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
         self.kernels = self._read(database, "CUPTI_ACTIVITY_KIND_KERNEL", Kernel,
-                                  "SELECT k.start, k.end, s.value, k.graphNodeId, k.correlationId "
+                                  "SELECT k.start, k.end, s.value, k.graphNodeId, k.correlationId, k.deviceId "
                                   "FROM CUPTI_ACTIVITY_KIND_KERNEL k JOIN StringIds s ON s.id = k.demangledName "
                                   "ORDER BY k.start")
-        self.transfers = []  # (start, end) of copies and memsets
+        self.transfers = []  # copies and memsets
         for table in ("CUPTI_ACTIVITY_KIND_MEMCPY", "CUPTI_ACTIVITY_KIND_MEMSET"):
-            self.transfers += self._read(database, table, None, f"SELECT start, end FROM {table} ORDER BY start")
+            self.transfers += self._read(database, table, Transfer, f"SELECT start, end, deviceId FROM {table} ORDER BY start")
         self.ranges = self._read(database, "NVTX_EVENTS", Range,
                                  "SELECT e.start, e.end, COALESCE(e.text, s.value), e.globalTid "
                                  "FROM NVTX_EVENTS e LEFT JOIN StringIds s ON s.id = e.textId "
