@@ -36,6 +36,14 @@ class Machine(unittest.TestCase):
         file.chmod(0o755)
         return file
 
+    def without_cuda(self):
+        """Leaves this machine's own CUDA out."""
+        folders = [folder for folder in os.environ["PATH"].split(":")
+                   if not any(os.path.exists(f"{folder}/{name}") for name in ("nvcc", "nvidia-smi"))]
+        if not any(os.path.exists(f"{folder}/bash") for folder in folders):
+            self.skipTest("CUDA lies among the system's own programs")
+        self.variables.update(PATH=":".join([str(self.programs), *folders]), CUDA_HOME="/nowhere")
+
     def run_bash(self, text, cwd=None):
         keep = {name: os.environ[name] for name in ("HOME", "LD_LIBRARY_PATH") if name in os.environ}
         path = f"{self.programs}:{os.environ['PATH']}"
@@ -99,12 +107,17 @@ class Embedding(Machine):
                                  ("two-more", "text of two-more.toml")])
 
 
-class CudaFromPypi(unittest.TestCase):
+class CudaFromPypi(Machine):
     # Of which wheel (of CUDA 13) each header is that the CUDA part includes; where one is new, look into the wheels.
     WHEELS = {"cuda_runtime.h": "cuda-runtime", "cuda_runtime_api.h": "cuda-runtime", "cuda_bf16.h": "cuda-runtime",
               "cuda_fp16.h": "cuda-runtime", "cuda_profiler_api.h": "cuda-profiler-api", "cublasLt.h": "cublas",
               "cublas_v2.h": "cublas", "cudnn.h": "cudnn", "nccl.h": "nccl", "nvtx3/nvToolsExt.h": "nvtx",
               "nvtx3/nvToolsExtCudaRt.h": "nvtx"}
+
+    def setUp(self):
+        super().setUp()
+        self.without_cuda()
+        self.program("python3", "exit 1")  # nothing is fetched
 
     def test_has_every_header_that_is_included(self):
         pattern = re.compile(r"^#include <((?:cu|nv|nccl)[^>]*)>", re.MULTILINE)
@@ -114,6 +127,115 @@ class CudaFromPypi(unittest.TestCase):
         script = (ROOT / "tools" / "cuda_from_pypi").read_text()
         wheels = re.search(r"for name in (.*); do", script).group(1).split() + re.findall(r'"nvidia-(\w+)-cu\$major"', script)
         self.assertEqual({header for header in headers if self.WHEELS.get(header) not in wheels}, set())
+
+
+    def test_takes_the_release_that_the_driver_says(self):
+        said = {"| Driver Version: 570.1   CUDA Version: 12.8 |": 12, "| CUDA UMD Version: 13.4 |": 13, "": 13}
+        for text, major in said.items():
+            with self.subTest(text):
+                self.program("nvidia-smi", f"echo '{text}'; exit {int(not text)}")
+                outcome = self.run_bash(f"'{ROOT}/tools/cuda_from_pypi' '{self.folder}/to'")
+                if major == 12:
+                    self.assertIn("the driver knows CUDA 12, whose compiler is not on PyPI", outcome.stderr)
+                else:
+                    self.assertIn(f"installing nvidia-cudnn-cu{major} ", outcome.stderr)
+
+    def test_an_nvcc_that_is_too_old_is_named(self):
+        nvcc = self.program("nvcc", "echo Cuda compilation tools, release 11.8, V11.8.89")
+        outcome = self.run_bash(f"'{ROOT}/tools/cuda_from_pypi' '{self.folder}/to'")
+        self.assert_one_line(outcome, f"{nvcc} is of CUDA 11, at least 12 is needed")
+
+
+# What CMake says of CUDA, by the nvcc that the PATH has and the libraries that it is told of.
+CMAKE = """case $1 in
+  --version) echo cmake version 3.25.1; exit ;;
+esac
+preset=$2 folder=$4 root=$PWD
+case "$(command -v nvcc) $*" in
+  /*old*) said='CUDA: none, so the build is for CPUs (nvcc is of CUDA 11.8, 12.4 or later is needed)' ;;
+  /*CuDNN_ROOT*) said='CUDA: 13.0.88, cuDNN 9' ;;
+  /*) said='CUDA: none, so the build is for CPUs (no cuDNN 9.1 or later found; CuDNN_ROOT names its place)' ;;
+  *) said='CUDA: none, so the build is for CPUs (no nvcc found)' ;;
+esac
+echo "-- $said"
+echo "CMAKE_HOME_DIRECTORY:INTERNAL=$root" > "$folder/CMakeCache.txt"
+touch "$folder/build.ninja"
+"""
+
+
+class Build(Machine):
+    """tools/build in a checkout of scripts alone, with programs of the test's own."""
+
+    def setUp(self):
+        super().setUp()
+        self.root = self.folder / "convoy"
+        self.tools = self.root / "tools"
+        self.tools.mkdir(parents=True)
+        for name in ("build", "common.sh", "provide.sh"):
+            shutil.copy(ROOT / "tools" / name, self.tools)
+        self.build = self.folder / "build"
+        self.program("cmake", CMAKE)
+        self.program("ninja", "echo 1.11")
+        self.program("c++", "")
+        self.program("dpkg-query", 'for package; do echo "installed $package"; done')
+        self.pypi("echo PyPI is asked >&2; echo -DCuDNN_ROOT=/there")
+        self.without_cuda()
+
+    def pypi(self, text):
+        self.program("cuda_from_pypi", text, self.tools)
+
+    def tools_build(self, arguments=""):
+        return self.run_bash(f"'{self.tools}/build' --no-sudo {arguments}", cwd=self.root)
+
+    def looks(self):
+        """Whether it configured, and what it said of CUDA in the end."""
+        outcome = self.tools_build()
+        self.assertEqual(outcome.returncode, 0, outcome.stderr)
+        lines = outcome.stdout.splitlines()
+        return any("cmake --preset" in line for line in lines), lines[-1].partition("CUDA: ")[2]
+
+    def test_an_nvcc_on_the_path_is_a_wish_for_cuda(self):
+        self.program("nvcc", "")
+        self.assertEqual(self.looks(), (True, "yes"))
+        self.assertEqual(self.looks(), (False, "yes"))
+
+    def test_an_nvcc_that_comes_later_is_found(self):
+        self.assertEqual(self.looks(), (True, "no, because no nvcc found: load a CUDA module, or tools/build cuda gets what "
+                                        "is missing from PyPI"))
+        self.assertFalse(self.looks()[0])
+        self.program("nvcc", "")
+        self.assertEqual(self.looks(), (True, "yes"))
+
+    def test_an_nvcc_that_is_too_old_is_looked_at_once(self):
+        self.program("nvcc", "", self.folder / "old")
+        path = self.variables["PATH"]
+        self.variables["PATH"] = f"{self.folder}/old:{path}"
+        self.assertTrue(self.looks()[0])
+        self.assertEqual(self.looks()[0], False)
+        self.program("nvcc", "", self.folder / "new")
+        self.variables["PATH"] = f"{self.folder}/new:{path}"
+        self.assertEqual(self.looks(), (True, "yes"))
+
+    def test_what_pypi_could_not_bring_is_not_advised_again(self):
+        self.program("nvcc", "")
+        self.pypi("exit 1")
+        expected = "no, because no cuDNN 9.1 or later found, and PyPI did not help: load a CUDA module; " \
+                   f"tools/cuda_from_pypi {self.build}/cuda-from-pypi says what PyPI lacks"
+        self.assertEqual(self.looks(), (True, expected))
+        self.assertEqual(self.looks(), (False, expected))
+
+    def test_without_room_for_cuda_the_build_for_cpus_goes_on(self):
+        self.program("nvcc", "")
+        self.program("df", "echo header; echo /dev/x 1 1 2048000 1% /")
+        outcome = self.tools_build()
+        self.assertEqual((outcome.returncode, outcome.stderr.count("\n")), (0, 1), outcome.stderr)
+        self.assertIn("2000 MB left, CUDA from PyPI takes 6000", outcome.stderr)
+        self.assertEqual(self.tools_build("cuda").returncode, 1)
+
+    def test_where_cuda_is_asked_for_the_last_line_says_what_lacks(self):
+        self.pypi("exit 1")
+        outcome = self.tools_build("cuda")
+        self.assertEqual((outcome.returncode, outcome.stderr), (1, "tools/build: no CUDA, no preset cuda: no nvcc found\n"))
 
 
 class Provide(Machine):

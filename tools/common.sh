@@ -18,6 +18,12 @@ die() { echo "$tool: $1" >&2; exit "${2:-1}"; }
 # Prints the comment that a script opens with, as its --help.
 help_of() { awk 'NR > 1 && !/^#/ { exit } NR > 1 { sub(/^# ?/, ""); print }' "$1"; }
 
+# Prints the CUDA compiler of this machine; nothing where there is none.
+find_nvcc() {
+  local file=${CUDA_HOME:-/usr/local/cuda}/bin/nvcc
+  command -v nvcc || { [ ! -x "$file" ] || echo "$file"; }
+}
+
 # wait_for PID: returns the exit status of a job of this shell, however many trapped signals end `wait` early.
 wait_for() {
   local status last=none

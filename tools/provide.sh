@@ -83,13 +83,18 @@ reason_against_cuda() {
   sed -nE 's/.*CUDA: none, so the build is for CPUs \((.*)\)$/\1/p; s/.*CONVOY_CUDA=ON: (.*)/\1/p' "$1" | head -n 1
 }
 
-# "yes", or "no, because ...: what to do".
+# verdict_on_cuda FOLDER: "yes", or "no, because ...: what to do".
 verdict_on_cuda() {
-  local reason
-  reason=$(reason_against_cuda "$1")
+  local reason way_out="load a CUDA module, or tools/build cuda gets what is missing from PyPI"
+  reason=$(reason_against_cuda "$1/configure.log")
   if [ -n "$reason" ]; then
-    echo "no, because ${reason%%; *}: load a CUDA module, or tools/build cuda gets what is missing from PyPI"
-  elif grep -q '^-- CUDA: [0-9]' "$1"; then
+    reason=${reason%%; *}
+    if [ -f "$1/cuda_from_pypi_was_tried" ]; then
+      reason+=", and PyPI did not help"
+      way_out="load a CUDA module; tools/cuda_from_pypi $cache/cuda-from-pypi says what PyPI lacks"
+    fi
+    echo "no, because $reason: $way_out"
+  elif grep -q '^-- CUDA: [0-9]' "$1/configure.log"; then
     echo "yes"
   else
     echo "no, because CONVOY_CUDA=OFF"
