@@ -238,6 +238,48 @@ class Build(Machine):
         self.assertEqual((outcome.returncode, outcome.stderr), (1, "tools/build: no CUDA, no preset cuda: no nvcc found\n"))
 
 
+class Submit(Machine):
+    """tools/submit with a build that tools/build has made for CPUs."""
+
+    def setUp(self):
+        super().setUp()
+        self.root = self.folder / "convoy"
+        for name in ("tools", "slurm"):
+            shutil.copytree(ROOT / name, self.root / name, ignore=shutil.ignore_patterns("site.env", "__pycache__"))
+        self.program("sbatch", "")
+        build = self.root / "build"
+        self.program("convoy", "", build)
+        (build / "CMakeCache.txt").touch()
+        (build / "configure.log").write_text("-- CUDA: none, so the build is for CPUs (no cuDNN found; CuDNN_ROOT names it)\n")
+        self.variables = {}
+
+    def submit(self, arguments="train"):
+        return self.run_bash(f"tools/submit {arguments}", cwd=self.root)
+
+    def test_refuses_a_build_for_cpus_where_the_job_would_want_gpus(self):
+        refusal = self.submit()
+        self.assert_one_line(refusal, "build/ is for CPUs only: no cuDNN found; ", "or CONVOY_DEVICE=cpu", code=2)
+        self.assertFalse((self.root / "runs").exists())
+
+    def test_takes_it_where_the_job_wants_none_or_has_them_elsewhere(self):
+        self.assertEqual(self.submit("train -- --device cpu").returncode, 0)
+        self.assertEqual(self.submit("train -- --device=cpu").returncode, 0)
+        self.variables["CONVOY_CONTAINER"] = "convoy.sif"
+        self.assertEqual(self.submit().returncode, 0)
+        self.variables = {"CONVOY_DEVICE": "cpu"}
+        self.assertEqual(self.submit().returncode, 0)
+        self.variables = {}
+        (self.root / "build" / "libconvoy_cuda.so").touch()
+        self.assertEqual(self.submit().returncode, 0)
+
+    def test_the_example_of_a_site_leaves_the_modules_to_those_of_the_build(self):
+        build = self.root / "build"
+        (build / "environment.sh").write_text("CONVOY_MODULES=${CONVOY_MODULES-cuda/13}\n")
+        shutil.copy(ROOT / "slurm" / "site.env.example", self.root / "slurm" / "site.env")
+        text = f". slurm/common.sh; load_site; . '{build}/environment.sh'; echo \"[$CONVOY_MODULES]\""
+        self.assertEqual(self.run_bash(text, cwd=self.root).stdout, "[cuda/13]\n")
+
+
 class Provide(Machine):
     def test_a_program_comes_from_the_path_where_it_is_new_enough_else_from_pypi_s_folder(self):
         theirs = self.program("cmake", "echo cmake version 3.25.1")
