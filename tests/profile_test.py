@@ -3,6 +3,7 @@
 import csv
 import json
 import os
+import shutil
 import sqlite3
 import subprocess
 import sys
@@ -290,6 +291,32 @@ class Command(unittest.TestCase):
         done = self.profile("--out", str(self.folder / "out"), "train")
         self.assertEqual(done.returncode, 1)
         self.assertIn("ended with 3", done.stderr)
+
+
+class Job(unittest.TestCase):
+    """slurm/rank, with an nsys and a convoy that leave their command lines."""
+
+    def nsys(self, *words):
+        folder = Path(tempfile.mkdtemp())
+        self.addCleanup(shutil.rmtree, folder)
+        for name, text in (("slurm/rank", None), ("bin/nsys", "echo nsys"), ("build/convoy", "echo convoy")):
+            file = folder / name
+            file.parent.mkdir()
+            file.write_text(f'#!/bin/sh\n{text} "$@"\n' if text else (ROOT / name).read_text())
+            file.chmod(0o755)
+        environment = {"PATH": f"{folder}/bin:{os.environ['PATH']}", "CONVOY_PROFILE_RANKS": "0 3", "SLURM_PROCID": "3",
+                       "CONVOY_PROFILE_FOLDER": "/reports"}
+        return subprocess.run([folder / "slurm" / "rank", *words], env=environment, capture_output=True, text=True,
+                              check=True).stdout.split()
+
+    def test_sees_the_kernels_of_a_graph_and_of_the_chosen_steps_alone(self):
+        whole = self.nsys("train")
+        self.assertEqual(whole[:2], ["nsys", "profile"])
+        self.assertIn("--cuda-graph-trace=node", whole)
+        self.assertFalse([word for word in whole if word.startswith("--capture-range")])
+        steps = self.nsys("train", "--profile-steps", "11:60")
+        self.assertIn("--capture-range=cudaProfilerApi", steps)
+        self.assertEqual(steps[-3:], ["train", "--profile-steps", "11:60"])
 
 
 if __name__ == "__main__":
