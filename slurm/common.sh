@@ -24,15 +24,15 @@ load_site() {
 load_modules() {
   [ -n "${CONVOY_MODULES:-}" ] || return 0
   local file
-  set +u  # the modules' own scripts are not written for it
-  for file in /etc/profile.d/modules.sh /etc/profile.d/lmod.sh; do
+  set +eu  # the modules' own scripts are not written for it
+  for file in /etc/profile.d/{modules,lmod,z00_lmod}.sh "${LMOD_PKG:-}/init/bash" "${MODULESHOME:-}/init/bash"; do
     # shellcheck disable=SC1090
     command -v module > /dev/null || [ ! -r "$file" ] || . "$file"
   done
   command -v module > /dev/null || die "CONVOY_MODULES=$CONVOY_MODULES, but $(hostname) has no command 'module'"
   # shellcheck disable=SC2086  # several
   module load $CONVOY_MODULES || die "module load $CONVOY_MODULES failed on $(hostname)"
-  set -u
+  set -eu
 }
 
 use_interface() {

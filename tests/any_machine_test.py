@@ -93,6 +93,19 @@ class Scripts(Machine):
         self.assert_one_line(self.run_bash(f"'{ROOT}/tools/build'"), "CONVOY_DEPS=pip", "auto, system or fetch", code=2)
 
 
+PYTHON_TOOLS = ["bench_peers", "gpu_acceptance", "plot", "plot_scaling", "profile", "python_packages.py", "report",
+                "scaling_model", "table", "tensorboard"]
+
+
+class Python(Machine):
+    def test_that_is_too_old_is_said_in_a_line(self):
+        for tool in PYTHON_TOOLS:
+            with self.subTest(tool):
+                text = f"import runpy, sys; sys.version_info = (3, 8, 18); runpy.run_path('{ROOT}/tools/{tool}', run_name='__main__')"
+                outcome = self.run_bash(f"'{sys.executable}' -c \"{text}\"")
+                self.assert_one_line(outcome, "is Python 3.8, and Convoy's tools need 3.9 or later")
+
+
 @unittest.skipUnless(shutil.which("cmake"), "no cmake on the PATH")
 class Embedding(Machine):
     def test_takes_networks_and_recipes_from_a_folder_with_a_space_in_the_order_of_their_names(self):
@@ -278,6 +291,18 @@ class Submit(Machine):
         shutil.copy(ROOT / "slurm" / "site.env.example", self.root / "slurm" / "site.env")
         text = f". slurm/common.sh; load_site; . '{build}/environment.sh'; echo \"[$CONVOY_MODULES]\""
         self.assertEqual(self.run_bash(text, cwd=self.root).stdout, "[cuda/13]\n")
+
+
+    def test_modules_are_found_where_lmod_s_own_variable_says_and_may_use_what_is_unset(self):
+        lmod = self.folder / "lmod"
+        (lmod / "init").mkdir(parents=True)
+        (lmod / "init" / "bash").write_text('false; echo "$UNSET"; module() { false; echo "module $*"; }\n')
+        self.variables.update(LMOD_PKG=str(lmod), CONVOY_MODULES="cuda/13 gcc")
+        outcome = self.run_bash(". slurm/common.sh; unset -f module; load_modules; echo $-", cwd=self.root)
+        if any(Path(f"/etc/profile.d/{name}.sh").exists() for name in ("modules", "lmod", "z00_lmod")):
+            self.skipTest("this machine has modules of its own")
+        self.assertEqual(outcome.stdout.splitlines()[-2], "module load cuda/13 gcc", outcome.stderr)
+        self.assertLessEqual(set("eu"), set(outcome.stdout.splitlines()[-1]))
 
 
 class Provide(Machine):

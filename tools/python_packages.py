@@ -17,6 +17,10 @@ import sys
 import tempfile
 from pathlib import Path
 
+sys.path.insert(0, str(Path(__file__).resolve().parent))
+sys.dont_write_bytecode = True
+import oldest_python  # noqa: E402, F401
+
 ROOT = Path(__file__).resolve().parent.parent
 DEBIAN_PACKAGE = "python3-pip-whl"
 SYSTEM_WHEELS = Path("/usr/share/python-wheels")  # where it lies once it is installed

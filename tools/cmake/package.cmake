@@ -52,7 +52,8 @@ install(RUNTIME_DEPENDENCY_SET needed
         PRE_EXCLUDE_REGEXES "^lib(cu|nccl|nv)" "^lib(c|m|dl|rt|pthread|gcc_s)\\.so" "^ld-linux"
         LIBRARY DESTINATION lib)
 install(PROGRAMS tools/gpu_acceptance DESTINATION tools)
-install(FILES tools/elf_file.py tools/network_file.py tools/torch_networks.py tools/load_torch.py DESTINATION tools)
+install(FILES tools/elf_file.py tools/network_file.py tools/torch_networks.py tools/load_torch.py tools/oldest_python.py
+        DESTINATION tools)
 install(DIRECTORY tools/acceptance tools/peers DESTINATION tools FILES_MATCHING PATTERN "*.py")
 install(DIRECTORY host/nn/zoo DESTINATION host/nn)
 
