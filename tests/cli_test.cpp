@@ -275,5 +275,15 @@ TEST_F(CommandLine, the_bench_sets_the_step_beside_its_convolutions_alone) {
   EXPECT_NEAR(ratio, step / sum, 0.006) << outcome.output;
 }
 
+TEST_F(CommandLine, an_output_that_is_an_input_is_refused_and_left_alone) {
+  for (const char* name : {"w", "w2", "data.bin"}) std::ofstream(folder_.path() / name) << "precious";
+  expect_usage_error("export --weights w --onnx ./w", "--onnx ./w: is the --weights file itself; name another");
+  expect_usage_error("average w w2 --out w2", "--out w2: is one of the weights files itself");
+  expect_usage_error("eval --weights w --data data.bin --logits w", "--logits w: is the --weights file itself");
+  expect_usage_error("eval --weights w --data data.bin --picture data.bin", "--picture data.bin: is the --data file");
+  expect_usage_error("data data.bin --picture data.bin", "--picture data.bin: is the data file itself");
+  for (const char* name : {"w", "w2", "data.bin"}) EXPECT_EQ(text_of(folder_.path() / name), "precious") << name;
+}
+
 }  // namespace
 }  // namespace convoy

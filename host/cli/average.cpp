@@ -23,6 +23,9 @@ int run(const AverageArguments& arguments) {
   if (arguments.files.weights.empty())
     fail_usage("no weights files: convoy average RUN/weights.safetensors ... --out FILE");
   if (arguments.files.out.empty()) fail_usage("--out FILE is missing");
+  for (const std::filesystem::path& weights : arguments.files.weights) {
+    reject_overwriting("--out", arguments.files.out.string(), "one of the weights files", weights.string());
+  }
   if (arguments.files.recalibrate > 0) config.data = data_or_found(config.data);
   for (const std::string& line : average_weights(arguments.files, std::move(config))) fmt::print("{}\n", line);
   return static_cast<int>(ExitCode::done);

@@ -55,6 +55,13 @@ std::string data_or_found(const std::string& path) {
   return std::filesystem::absolute(*found).lexically_normal().string();  // recipe.toml must work anywhere
 }
 
+void reject_overwriting(std::string_view option, const std::string& output, std::string_view what,
+                        const std::string& input) {
+  std::error_code is_absent;
+  if (output.empty() || !std::filesystem::equivalent(output, input, is_absent)) return;
+  fail_usage("{} {}: is {} itself; name another", option, output, what);
+}
+
 ExitCode report_error(const std::exception& error) {
   const int process = launched_process();
   if (process > 0) std::this_thread::sleep_for(kFirstSpeaks);

@@ -6,6 +6,7 @@
 #include <exception>
 #include <functional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "convoy/error.hpp"
@@ -49,5 +50,9 @@ void reject_unknown(const CLI::App& app);
 
 // The path given, else where data are found; throws UsageError with the commands that fetch data where there are none.
 std::string data_or_found(const std::string& path);
+
+// UsageError where the file that an option names to be written is one that is read: "the --weights file".
+void reject_overwriting(std::string_view option, const std::string& output, std::string_view what,
+                        const std::string& input);
 
 }  // namespace convoy

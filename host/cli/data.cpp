@@ -22,6 +22,7 @@ int run(const DataArguments& arguments) {
   options.path = data_or_found(arguments.path.empty() ? arguments.option_path : arguments.path);
   options.coarse_labels = arguments.labels == "coarse";
   options.pictures = {arguments.size, arguments.size, 0};
+  reject_overwriting("--picture", arguments.picture, "the data file", options.path);
   const Dataset data = load_dataset(options);
   for (const std::string& note : data.notes) fmt::print("{}\n", note);
   fmt::print("{}", to_text(describe(data)));

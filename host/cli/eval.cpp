@@ -79,6 +79,10 @@ int run(const EvalArguments& arguments) {
   const RunConfig config = arguments.options.resolve();
   const EvaluateOptions options = options_of(arguments, config);
   if (arguments.weights.empty()) fail_usage("--weights FILE is missing: a run's folder holds weights.safetensors");
+  for (const auto& [option, output] : {std::pair{"--logits", arguments.logits}, {"--picture", arguments.picture}}) {
+    reject_overwriting(option, output, "the --weights file", arguments.weights);
+    reject_overwriting(option, output, "the --data file", options.data);
+  }
   const WeightsEvaluation evaluation = evaluate_weights(options, config);
   for (const std::string& note : evaluation.notes) fmt::print(stderr, "{}\n", note);
   (arguments.json ? print_json : print_text)(evaluation, arguments.per_class);

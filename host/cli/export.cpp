@@ -19,6 +19,7 @@ struct ExportArguments {
 int run(const ExportArguments& arguments) {
   if (arguments.weights.empty()) fail_usage("--weights FILE is missing: a run's folder holds weights.safetensors");
   if (arguments.onnx.empty()) fail_usage("--onnx FILE is missing: where the network goes");
+  reject_overwriting("--onnx", arguments.onnx, "the --weights file", arguments.weights);
   const LoadedWeights loaded = open_weights(arguments.weights);
   const WeightsInfo& info = info_of(loaded);
   const auto channels = static_cast<int>(info.mean.size());
