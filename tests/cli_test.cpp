@@ -39,12 +39,19 @@ class CommandLine : public testing::Test {
   }
 
   // In the test's own folder, without data to be found by chance.
-  Outcome convoy(const std::string& arguments) const {
+  Outcome convoy(const std::string& arguments, const std::string& before = "") const {
     const auto errors = folder_.path() / "stderr.txt";
-    const std::string line = "cd '" + folder_.path().string() + "' && env -u CONVOY_DATA -u SLURM_JOB_ID '" +
-                             CONVOY_TEST_EXECUTABLE + "' " + arguments + " 2> '" + errors.string() + "'";
+    const std::string line = "cd '" + folder_.path().string() + "' && " + before +
+                             "env -u CONVOY_DATA -u SLURM_JOB_ID '" + CONVOY_TEST_EXECUTABLE + "' " + arguments +
+                             " 2> '" + errors.string() + "'";
     auto [code, output] = test::run_shell(line);
     return {code, std::move(output), text_of(errors)};
+  }
+  void expect_error(const std::string& arguments, const std::string& message) const {
+    const Outcome outcome = convoy(arguments);
+    EXPECT_EQ(outcome.code, 1) << arguments;
+    EXPECT_THAT(outcome.errors, StartsWith("convoy: " + message)) << arguments;
+    EXPECT_EQ(std::count(outcome.errors.begin(), outcome.errors.end(), '\n'), 1) << outcome.errors;
   }
   void expect_usage_error(const std::string& arguments, const std::string& message) const {
     const Outcome outcome = convoy(arguments);
@@ -283,6 +290,14 @@ TEST_F(CommandLine, an_output_that_is_an_input_is_refused_and_left_alone) {
   expect_usage_error("eval --weights w --data data.bin --picture data.bin", "--picture data.bin: is the --data file");
   expect_usage_error("data data.bin --picture data.bin", "--picture data.bin: is the data file itself");
   for (const char* name : {"w", "w2", "data.bin"}) EXPECT_EQ(text_of(folder_.path() / name), "precious") << name;
+}
+
+TEST_F(CommandLine, a_picture_that_does_not_fit_on_the_disk_is_an_error_and_leaves_no_file) {
+  const Outcome outcome = convoy("data synthetic:100 --picture sheet.png", "trap '' XFSZ; ulimit -f 1; ");
+  EXPECT_EQ(outcome.code, 1);
+  EXPECT_THAT(outcome.errors, StartsWith("convoy: sheet.png: cannot be written: "));
+  EXPECT_FALSE(exists("sheet.png"));
+  expect_error("data synthetic:100 --picture /dev/full", "/dev/full: a device or a pipe");
 }
 
 }  // namespace

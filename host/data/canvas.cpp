@@ -6,6 +6,7 @@
 #include <cstring>
 
 #include "convoy/error.hpp"
+#include "io/atomic_file.hpp"
 
 #define STB_IMAGE_WRITE_IMPLEMENTATION
 #define STB_IMAGE_WRITE_STATIC
@@ -92,8 +93,13 @@ void Canvas::image(int left, int top, const Extent& extent, const std::uint8_t* 
 }
 
 void Canvas::write(const std::string& path) const {
-  CONVOY_CHECK(stbi_write_png(path.c_str(), width_, height_, 3, pixels_.data(), width_ * 3) != 0,
-               "{}: cannot be written: is the folder there, and is there room?", path);
+  std::string png;
+  const auto append = [](void* to, void* bytes, int count) {
+    static_cast<std::string*>(to)->append(static_cast<const char*>(bytes), static_cast<std::size_t>(count));
+  };
+  CONVOY_CHECK(stbi_write_png_to_func(append, &png, width_, height_, 3, pixels_.data(), width_ * 3) != 0,
+               "{}: cannot be drawn: no memory for a picture of {} x {}", path, width_, height_);
+  write_file_atomically(path, png);  // stb's own files say nothing of a full disk
 }
 
 std::uint8_t* Canvas::at(int x, int y) {

@@ -60,10 +60,18 @@ void write_all(int file, std::span<const std::byte> bytes, const std::filesystem
   }
 }
 
+// Renaming over a device would take it away.
+bool is_special(const std::filesystem::path& path) {
+  struct stat status {};
+  return ::stat(path.c_str(), &status) == 0 && !S_ISREG(status.st_mode) && !S_ISDIR(status.st_mode);
+}
+
 }  // namespace
 
 void write_file_atomically(const std::filesystem::path& path, std::span<const std::span<const std::byte>> pieces) {
   const std::filesystem::path folder = path.has_parent_path() ? path.parent_path() : std::filesystem::path(".");
+  CONVOY_CHECK(!is_special(path), "{}: a device or a pipe, where a file cannot be put in place: name a file",
+               path.string());
   const std::string temporary_name = fmt::format(".{}.{}.tmp", path.filename().string(), ::getpid());
   {
     const File file(folder / temporary_name, O_WRONLY | O_CREAT | O_TRUNC, 0666);
