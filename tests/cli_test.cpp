@@ -300,5 +300,15 @@ TEST_F(CommandLine, a_picture_that_does_not_fit_on_the_disk_is_an_error_and_leav
   expect_error("data synthetic:100 --picture /dev/full", "/dev/full: a device or a pipe");
 }
 
+TEST_F(CommandLine, what_follows_two_dashes_is_an_argument_or_refused) {
+  expect_usage_error(std::string(kShortRun) + "--out run -- --steps 1", "unknown argument '--steps' after '--'");
+  expect_usage_error("--nonsense info --models", "unknown option '--nonsense'");
+  expect_usage_error("-- train", "which command?");
+  expect_usage_error("data synthetic:50 -- synthetic:60", "");
+  EXPECT_FALSE(exists("run"));
+  EXPECT_THAT(convoy("data -- synthetic:50").output, HasSubstr("SYNTHETIC"));
+  EXPECT_EQ(convoy("info --models --").code, 0);
+}
+
 }  // namespace
 }  // namespace convoy

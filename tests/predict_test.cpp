@@ -140,6 +140,15 @@ TEST_F(OwnPictures, a_file_that_is_no_picture_gets_a_line_and_the_others_are_pre
   EXPECT_EQ(predict("other/broken.png").code, 1);
 }
 
+TEST_F(OwnPictures, pictures_after_two_dashes_are_predicted_with_those_before) {
+  add("-odd.png", test::flat_png(3, 3, 250, 250, 250));
+  add("plain.png", test::flat_png(3, 3, 250, 250, 250));
+  const std::vector<Json> lines = predict("--json plain.png -- -odd.png plain.png").lines();
+  ASSERT_EQ(lines.size(), 3u);
+  EXPECT_EQ(lines[1]["file"], "-odd.png");
+  EXPECT_EQ(predict("-- plain.png").code, 0);
+}
+
 TEST_F(OwnPictures, what_is_not_there_is_wrong_usage) {
   EXPECT_EQ(predict("nowhere.png").code, 2);
   EXPECT_THAT(predict("nowhere.png").errors, StartsWith("convoy: nowhere.png: no such file or folder"));

@@ -48,6 +48,17 @@ void reject_unknown(const CLI::App& app) {
              is_program ? "" : app.get_name() + " ");
 }
 
+void take_arguments(CLI::App& command, const std::vector<std::string>& arguments) {
+  if (arguments.empty()) return;
+  const std::vector<CLI::Option*> positional =
+      command.get_options([](const CLI::Option* option) { return option->get_positional(); });
+  if (positional.empty()) {
+    fail_usage("unknown argument '{}' after '--'; see convoy {} --help", arguments.front(), command.get_name());
+  }
+  positional.front()->add_result(arguments);
+  positional.front()->run_callback();
+}
+
 std::string data_or_found(const std::string& path) {
   if (!path.empty()) return path;
   const std::optional<std::string> found = find_data();

@@ -47,6 +47,8 @@ constexpr std::chrono::seconds kFirstSpeaks{2};
 CLI::App* add_command(CLI::App& program, const std::string& name, const std::string& summary,
                       const std::string& examples);
 void reject_unknown(const CLI::App& app);
+// What stood behind "--": the command's arguments, or UsageError where it has none.
+void take_arguments(CLI::App& command, const std::vector<std::string>& arguments);
 
 // The path given, else where data are found; throws UsageError with the commands that fetch data where there are none.
 std::string data_or_found(const std::string& path);

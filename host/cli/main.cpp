@@ -1,7 +1,11 @@
 // The program: subcommands, and the one place that catches errors, prints them in one line and sets the exit code.
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <exception>
+#include <string>
+#include <string_view>
+#include <vector>
 
 #include "cli/command.hpp"
 #include "convoy/error.hpp"
@@ -32,8 +36,14 @@ int run(int argc, char** argv, const ProcessClock& clock) {
       add_export(program, context),    add_info(program, context),      add_data(program, context),
       add_bench(program, context),     add_average(program, context),   add_selftest(program, context),
       add_preflight(program, context), add_completion(program, context)};
+  // What follows "--" is no option, whatever it looks like.
+  char** const end = std::find(argv + 1, argv + argc, std::string_view("--"));
+  const std::vector<std::string> arguments(std::min(end + 1, argv + argc), argv + argc);
   try {
-    program.parse(argc, argv);
+    program.parse(static_cast<int>(end - argv), argv);
+    for (const Command& command : commands) {
+      if (command.app->parsed()) take_arguments(*command.app, arguments);
+    }
   } catch (const CLI::Success& success) {  // --help, --version
     return program.exit(success);
   } catch (const CLI::ParseError& error) {
@@ -42,9 +52,11 @@ int run(int argc, char** argv, const ProcessClock& clock) {
   for (const Command& command : commands) {
     if (!command.app->parsed()) continue;
     reject_unknown(*command.app);
+    reject_unknown(program);
     return command.run();
   }
   reject_unknown(program);
+  if (!arguments.empty()) fail_usage("which command? One stands before '--'; see convoy --help");
   fmt::print("{}", program.help());
   return static_cast<int>(ExitCode::usage);
 }
