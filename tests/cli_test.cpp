@@ -310,5 +310,16 @@ TEST_F(CommandLine, what_follows_two_dashes_is_an_argument_or_refused) {
   EXPECT_EQ(convoy("info --models --").code, 0);
 }
 
+TEST_F(CommandLine, a_result_that_cannot_be_printed_is_an_error_but_a_run_has_its_folder) {
+  for (const char* command : {"info --recipe fashion", "completion bash", "data synthetic:50", "--help"}) {
+    expect_error(std::string(command) + " > /dev/full", "standard output cannot be written: ");
+  }
+  const std::string to_nobody =
+      "trap '' PIPE; { { sleep 0.2; '" CONVOY_TEST_EXECUTABLE "' completion bash; } | true; }";
+  EXPECT_EQ(test::run_shell(to_nobody + " 2>&1").output, "");
+  EXPECT_EQ(convoy(std::string(kShortRun) + "--steps 1 --out run > /dev/full").code, 0);
+  EXPECT_EQ(summary("run")["state"], "stopped");
+}
+
 }  // namespace
 }  // namespace convoy

@@ -21,7 +21,8 @@ struct CommandContext {
 
 struct Command {
   CLI::App* app = nullptr;
-  std::function<int()> run;  // the exit code
+  std::function<int()> run;   // the exit code
+  bool leaves_files = false;  // with all its results, so that nobody need read what it prints
 };
 
 // One file each; a new subcommand is a file and a row in main.cpp.

@@ -2,9 +2,13 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cerrno>
+#include <cstdio>
+#include <cstring>
 #include <exception>
 #include <string>
 #include <string_view>
+#include <system_error>
 #include <vector>
 
 #include "cli/command.hpp"
@@ -20,6 +24,26 @@ std::string version_text() {
   std::string text = fmt::format("convoy {}", build.version);
   if (!build.commit.empty()) text += fmt::format(" ({}{})", build.commit, build.is_dirty ? ", dirty" : "");
   return text + fmt::format(", {}, {}", build.compiler, build.build_type);
+}
+
+[[noreturn]] void fail_output(int reason) {
+  fail("standard output cannot be written{}", reason == 0 ? "" : fmt::format(": {}", std::strerror(reason)));
+}
+
+// What a command prints may be all that it gives. A reader that left, as head does, wanted no more of it.
+int run_and_print(const Command& command) {
+  int code = 0;
+  try {
+    code = command.run();
+  } catch (const std::system_error& error) {  // fmt::print's
+    if (std::ferror(stdout) == 0) throw;
+    if (error.code().value() != EPIPE) fail_output(error.code().value());
+    return static_cast<int>(ExitCode::failed);
+  }
+  errno = 0;
+  const bool is_written = std::fflush(stdout) == 0 && std::ferror(stdout) == 0;
+  if (!is_written && errno != EPIPE && !command.leaves_files) fail_output(errno);
+  return code;
 }
 
 int run(int argc, char** argv, const ProcessClock& clock) {
@@ -45,7 +69,7 @@ int run(int argc, char** argv, const ProcessClock& clock) {
       if (command.app->parsed()) take_arguments(*command.app, arguments);
     }
   } catch (const CLI::Success& success) {  // --help, --version
-    return program.exit(success);
+    return run_and_print({&program, [&] { return program.exit(success); }});
   } catch (const CLI::ParseError& error) {
     fail_usage("{}", error.what());
   }
@@ -53,7 +77,7 @@ int run(int argc, char** argv, const ProcessClock& clock) {
     if (!command.app->parsed()) continue;
     reject_unknown(*command.app);
     reject_unknown(program);
-    return command.run();
+    return run_and_print(command);
   }
   reject_unknown(program);
   if (!arguments.empty()) fail_usage("which command? One stands before '--'; see convoy --help");

@@ -63,7 +63,7 @@ Command add_train(CLI::App& program, const CommandContext& context) {
       "The run's folder gets metrics.jsonl, summary.json, recipe.toml (which repeats the run) and "
       "weights.safetensors.");
   const auto options = std::make_shared<ConfigOptions>(*app);
-  return {app, [options, context] { return run(*options, context); }};
+  return {app, [options, context] { return run(*options, context); }, true};
 }
 
 }  // namespace convoy

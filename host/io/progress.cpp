@@ -103,7 +103,8 @@ void Progress::draw(double now) {
   add(text, "loss", loss_);
   text += time_left();
   text.resize(std::min(text.size(), terminal_width(stream_) - 1));  // a wrapped line could not be redrawn
-  fmt::print(stream_, "\r{}\x1b[K", text);
+  text = fmt::format("\r{}\x1b[K", text);
+  std::fwrite(text.data(), 1, text.size(), stream_);  // fmt::print throws where a terminal is gone
   std::fflush(stream_);
   is_drawn_ = true;
   last_draw_ = now;
