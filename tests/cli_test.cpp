@@ -321,5 +321,13 @@ TEST_F(CommandLine, a_result_that_cannot_be_printed_is_an_error_but_a_run_has_it
   EXPECT_EQ(summary("run")["state"], "stopped");
 }
 
+TEST_F(CommandLine, a_run_goes_on_when_the_reader_of_its_output_leaves) {
+  const std::string run = "'" CONVOY_TEST_EXECUTABLE "' " + std::string(kShortRun) + "--out run";
+  const auto outcome = test::run_shell("cd '" + folder_.path().string() + "'\n{ " + run +
+                                       "; echo $? > code; } 2> errors | true\ncat code errors");
+  EXPECT_EQ(outcome.output, "0\n");
+  EXPECT_EQ(summary("run")["state"], "done");
+}
+
 }  // namespace
 }  // namespace convoy

@@ -17,7 +17,10 @@ using std::chrono::milliseconds;
 // Each case ends a process of its own.
 class StopSignals : public testing::Test {
  protected:
-  StopSignals() { GTEST_FLAG_SET(death_test_style, "threadsafe"); }
+  StopSignals() {
+    GTEST_FLAG_SET(death_test_style, "threadsafe");
+    std::signal(SIGHUP, SIG_DFL);  // whatever the tests run under
+  }
 };
 
 void send(int signal) { ::kill(::getpid(), signal); }
@@ -80,6 +83,20 @@ TEST_F(StopSignals, one_that_a_shell_let_be_ignored_is_noted) {
         catch_stop_signals();
         send(SIGINT);
         std::_Exit(wait_for_one() == SIGINT ? 0 : 1);
+      },
+      testing::ExitedWithCode(0), "");
+}
+
+TEST_F(StopSignals, a_hangup_is_ignored_under_nohup) {
+  EXPECT_EXIT(
+      {
+        std::signal(SIGHUP, SIG_IGN);
+        catch_stop_signals();
+        send(SIGHUP);
+        std::this_thread::sleep_for(milliseconds(200));
+        if (received_stop_signal() != 0) std::_Exit(1);
+        send(SIGTERM);
+        std::_Exit(wait_for_one() == SIGTERM ? 0 : 2);
       },
       testing::ExitedWithCode(0), "");
 }

@@ -3,6 +3,7 @@
 // needs: oneDNN
 #include <gtest/gtest.h>
 
+#include <csignal>
 #include <filesystem>
 #include <string>
 #include <string_view>
@@ -20,6 +21,7 @@ namespace {
 class Stop : public testing::Test {
  protected:
   void SetUp() override {
+    std::signal(SIGHUP, SIG_DFL);  // whatever the tests run under
     if (std::string_view(CONVOY_TEST_EXECUTABLE).empty()) GTEST_SKIP() << "built without the executable";
     if (!mpi_missing().empty()) GTEST_SKIP() << mpi_missing();
     if (test::run_shell("command -v mpirun").code != 0) GTEST_SKIP() << "no mpirun on the PATH";
@@ -45,7 +47,7 @@ class Stop : public testing::Test {
 };
 
 TEST_F(Stop, each_of_the_signals_ends_a_run_with_75_and_its_name) {
-  for (const std::string signal : {"TERM", "INT", "USR1"}) {
+  for (const std::string signal : {"TERM", "INT", "USR1", "HUP"}) {
     std::filesystem::remove_all(run());
     // A shell without job control lets its background jobs ignore SIGINT; the run takes it all the same.
     const auto outcome = stopped(kConvoy, "", "kill -" + signal + " $job");

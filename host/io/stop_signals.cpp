@@ -17,24 +17,22 @@ constexpr std::chrono::seconds kSameRequest{1};
 std::atomic<int> received = 0;
 std::atomic<bool> is_leaving = false;
 
-sigset_t set_of_stop_signals() {
-  sigset_t set;
-  sigemptyset(&set);
-  for (const int signal : kStopSignals) sigaddset(&set, signal);
-  return set;
+sigset_t caught;  // which of them
+
+bool is_under_nohup(int signal) {
+  struct sigaction action {};
+  return signal == SIGHUP && ::sigaction(signal, nullptr, &action) == 0 && action.sa_handler == SIG_IGN;
 }
 
 // As if nobody had ever waited for it.
 void end_by(int signal) {
-  const sigset_t set = set_of_stop_signals();
-  pthread_sigmask(SIG_UNBLOCK, &set, nullptr);
+  pthread_sigmask(SIG_UNBLOCK, &caught, nullptr);
   std::raise(signal);
 }
 
 void wait_for_signals() {
-  const sigset_t set = set_of_stop_signals();
   std::chrono::steady_clock::time_point first;
-  for (int signal = 0; sigwait(&set, &signal) == 0;) {
+  for (int signal = 0; sigwait(&caught, &signal) == 0;) {
     if (is_leaving) continue;
     const auto now = std::chrono::steady_clock::now();
     if (received == 0) {
@@ -56,16 +54,22 @@ const char* name_of_signal(int signal) {
       return "SIGTERM";
     case SIGINT:
       return "SIGINT";
+    case SIGHUP:
+      return "SIGHUP";
     default:
       return "a signal";
   }
 }
 
 void catch_stop_signals() {
-  // Some shells let their background jobs ignore SIGINT.
-  for (const int signal : kStopSignals) std::signal(signal, SIG_DFL);
-  const sigset_t set = set_of_stop_signals();
-  pthread_sigmask(SIG_BLOCK, &set, nullptr);  // of the threads to come too
+  sigemptyset(&caught);
+  for (const int signal : kStopSignals) {
+    if (is_under_nohup(signal)) continue;
+    std::signal(signal, SIG_DFL);  // some shells let their background jobs ignore SIGINT
+    sigaddset(&caught, signal);
+  }
+  pthread_sigmask(SIG_BLOCK, &caught, nullptr);  // of the threads to come too
+  std::signal(SIGPIPE, SIG_IGN);
   std::thread(wait_for_signals).detach();
 }
 

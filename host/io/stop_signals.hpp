@@ -1,5 +1,5 @@
-// SIGUSR1, SIGTERM and SIGINT ask a run to stop where it can be resumed. A second one ends the process at once, unless
-// it is leaving anyway.
+// SIGUSR1, SIGTERM, SIGINT and SIGHUP ask a run to stop where it can be resumed. A second one ends the process at once,
+// unless it is leaving anyway.
 #pragma once
 
 #include <array>
@@ -7,11 +7,12 @@
 
 namespace convoy {
 
-inline constexpr std::array<int, 3> kStopSignals = {SIGUSR1, SIGTERM, SIGINT};
+inline constexpr std::array<int, 4> kStopSignals = {SIGUSR1, SIGTERM, SIGINT, SIGHUP};
 const char* name_of_signal(int signal);  // "SIGTERM"; of those above
 
-// From now on this process notes them. Call before MPI starts, for a scheduler's signal may come at any time, and
-// before any other thread does.
+// From now on this process notes them, but for a SIGHUP that nohup lets it ignore; and a reader of its output that
+// leaves does not end it (SIGPIPE). Call before MPI starts, for a scheduler's signal may come at any time, and before
+// any other thread does.
 void catch_stop_signals();
 // The first that came, or 0.
 int received_stop_signal();
