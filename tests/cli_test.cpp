@@ -329,5 +329,15 @@ TEST_F(CommandLine, a_run_goes_on_when_the_reader_of_its_output_leaves) {
   EXPECT_EQ(summary("run")["state"], "done");
 }
 
+TEST_F(CommandLine, the_variable_for_data_may_name_synthetic_ones_and_is_named_where_it_is_wrong) {
+  const auto with = [&](const std::string& data) {
+    return test::run_shell("cd '" + folder_.path().string() + "' && CONVOY_DATA=" + data +
+                           " '" CONVOY_TEST_EXECUTABLE "' data 2>&1");
+  };
+  EXPECT_THAT(with("synthetic:50").output, HasSubstr("SYNTHETIC"));
+  EXPECT_EQ(with("/nowhere").output, "convoy: CONVOY_DATA: /nowhere: no such file or folder\n");
+  EXPECT_EQ(with("/nowhere").code, 2);
+}
+
 }  // namespace
 }  // namespace convoy

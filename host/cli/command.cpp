@@ -12,6 +12,7 @@
 
 #include "convoy/error.hpp"
 #include "data/locate.hpp"
+#include "data/synthetic.hpp"
 #include "io/did_you_mean.hpp"
 #include "io/host_info.hpp"
 #include "mpi/launch.hpp"
@@ -63,6 +64,8 @@ std::string data_or_found(const std::string& path) {
   if (!path.empty()) return path;
   const std::optional<std::string> found = find_data();
   if (!found) fail_usage("{}", kNoData);
+  if (is_synthetic(*found)) return *found;
+  if (!std::filesystem::exists(*found)) fail_usage("CONVOY_DATA: {}: no such file or folder", *found);
   return std::filesystem::absolute(*found).lexically_normal().string();  // recipe.toml must work anywhere
 }
 
