@@ -339,5 +339,18 @@ TEST_F(CommandLine, the_variable_for_data_may_name_synthetic_ones_and_is_named_w
   EXPECT_EQ(with("/nowhere").code, 2);
 }
 
+TEST_F(CommandLine, an_evaluation_batch_beyond_the_set_takes_no_more_memory_and_changes_no_figure) {
+  const std::string run = std::string(kShortRun) + "--validation 60 ";
+  ASSERT_EQ(convoy(run + "--evaluation-batch 20000 --out large").code, 0);
+  ASSERT_EQ(convoy(run + "--evaluation-batch 40 --out exact").code, 0);  // the test set's size
+  EXPECT_LT(summary("large")["peak_host_bytes"], 1 << 30);
+  for (const char* figure : {"test_accuracy", "test_loss", "validation_loss"}) {
+    EXPECT_EQ(summary("large")[figure], summary("exact")[figure]) << figure;
+  }
+  const Outcome outcome = convoy(
+      "eval --weights large/weights.safetensors --data synthetic:200 --json --threads 1 --evaluation-batch 20000");
+  EXPECT_EQ(Json::parse(outcome.output, nullptr, false)["test_loss"], summary("large")["test_loss"]) << outcome.errors;
+}
+
 }  // namespace
 }  // namespace convoy

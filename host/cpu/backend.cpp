@@ -204,8 +204,9 @@ Arena CpuBackend::allocate(std::size_t bytes, std::string_view what, Communicate
   if (bytes == 0) return {};
   const std::size_t alignment = bytes < kHugePage ? kPage : kHugePage;
   void* data = std::aligned_alloc(alignment, (bytes + alignment - 1) / alignment * alignment);
-  CONVOY_CHECK(data != nullptr, "{}: {:.1f} MB of memory are not to be had; a smaller --batch needs less", what,
-               static_cast<double>(bytes) / 1e6);
+  const bool is_evaluation = what.find("evaluation") != std::string_view::npos;
+  CONVOY_CHECK(data != nullptr, "{}: {:.1f} MB of memory are not to be had; a smaller {} needs less", what,
+               static_cast<double>(bytes) / 1e6, is_evaluation ? "--evaluation-batch" : "--batch");
   ask_for_huge_pages(data, bytes);
   std::memset(data, 0, bytes);
   const std::size_t now = account_->bytes.fetch_add(bytes) + bytes;

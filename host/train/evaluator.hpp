@@ -3,6 +3,8 @@
 // the same for any number of ranks.
 #pragma once
 
+#include <algorithm>
+#include <cstddef>
 #include <functional>
 #include <memory>
 #include <optional>
@@ -32,6 +34,11 @@ struct WeightedView {
   float weight = 1;
 };
 std::vector<WeightedView> test_views(int views);
+
+// A batch no larger than the set. train and eval must agree on it: figures repeat to the bit for equal batches.
+inline int evaluation_rows(int batch, std::size_t images) {
+  return images == 0 ? batch : static_cast<int>(std::min<std::size_t>(images, static_cast<std::size_t>(batch)));
+}
 
 class Evaluator {
  public:

@@ -27,6 +27,11 @@ Shards deal_out(const ImageSet& training, const RunConfig& config, const World& 
   return {Sharding::parse(config.shard), dealing, training.labels};
 }
 
+// Of the validation set too: what eval makes of the test set alone must be what the run did.
+int evaluation_rows_of(const RunConfig& config, const RunInputs& inputs) {
+  return evaluation_rows(config.evaluation_batch, inputs.data.test.count());
+}
+
 // All that plans follow from, and some more.
 std::string settings_of_plans(RunConfig config) {
   if (config.validation == 0) config.seed = 0;
@@ -49,12 +54,12 @@ PlannedRun::PlannedRun(const RunInputs& inputs, const RunConfig& config_in_force
                 .batch = rank_batch,
                 .positions = static_cast<std::size_t>(shards.positions())}),
       test(inputs.backend(), inputs.data.test,
-           {.name = "test images", .mode = config.data_mode, .batch = config.evaluation_batch}),
-      evaluator(inputs.backend(), inputs.communicator, inputs.model, config.evaluation_batch, config.views, pixels,
-                std::max(inputs.data.test.count(), held_out.validation.count())) {
+           {.name = "test images", .mode = config.data_mode, .batch = evaluation_rows_of(config, inputs)}),
+      evaluator(inputs.backend(), inputs.communicator, inputs.model, evaluation_rows_of(config, inputs), config.views,
+                pixels, std::max(inputs.data.test.count(), held_out.validation.count())) {
   if (held_out.validation.count() > 0) {
     const DeviceSetOptions options{
-        .name = "validation images", .mode = config.data_mode, .batch = config.evaluation_batch};
+        .name = "validation images", .mode = config.data_mode, .batch = evaluation_rows_of(config, inputs)};
     validation.emplace(inputs.backend(), held_out.validation, options);
   }
   for (const DeviceSet* set : {&training, &test, validation ? &*validation : nullptr}) {

@@ -76,8 +76,7 @@ PicturePredictions predict_pictures(const PredictOptions& options, RunConfig con
   if (set.count() == 0) return result;
 
   const DataMode mode = config.data_mode;
-  const int batch =
-      static_cast<int>(std::min<std::size_t>(set.count(), static_cast<std::size_t>(info.evaluation_batch)));
+  const int batch = evaluation_rows(info.evaluation_batch, set.count());
   WeightsOnDevice weights(loaded, std::move(network), std::move(config),
                           {.views = options.views, .batch = batch, .most_images = set.count()});
   DeviceSet images(weights.backend(), set, {.name = "pictures", .mode = mode, .batch = batch});

@@ -20,7 +20,7 @@ ChosenDevice device_for(RunConfig config, const LoadedWeights& loaded) {
 
 WeightsOnDevice::WeightsOnDevice(const LoadedWeights& loaded, Network network, RunConfig config, const Options& options)
     : views_(options.views.value_or(info_of(loaded).views)),
-      batch_(options.batch.value_or(info_of(loaded).evaluation_batch)),
+      batch_(evaluation_rows(options.batch.value_or(info_of(loaded).evaluation_batch), options.most_images)),
       device_(device_for(std::move(config), loaded)),
       model_(make_model(std::move(network), static_cast<int>(info_of(loaded).class_names.size()),
                         static_cast<int>(info_of(loaded).mean.size()))),
