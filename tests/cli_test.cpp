@@ -352,5 +352,18 @@ TEST_F(CommandLine, an_evaluation_batch_beyond_the_set_takes_no_more_memory_and_
   EXPECT_EQ(Json::parse(outcome.output, nullptr, false)["test_loss"], summary("large")["test_loss"]) << outcome.errors;
 }
 
+TEST_F(CommandLine, a_network_of_another_size_is_tested_benched_and_trained_on_synthetic_images) {
+  std::ofstream(folder_.path() / "small.json") << R"({"name": "small", "input": [12, 16, 1], "layers": [
+      {"name": "conv1", "type": "convolution", "filters": 4, "kernel": 3},
+      {"name": "pool1", "type": "global_average_pool"},
+      {"name": "head", "type": "dense", "outputs": "classes"}]})";
+  for (const char* command :
+       {"selftest", "bench --batch 8 --steps 1", "train --data synthetic:50 --steps 1 --batch 8"}) {
+    const Outcome outcome = convoy(std::string(command) + " --model small.json --device cpu --threads 1");
+    EXPECT_EQ(outcome.code, 0) << command << outcome.output << outcome.errors;
+  }
+  expect_usage_error("bench --batch 1000000", "--batch 1000000: a step on at most 250000 images");
+}
+
 }  // namespace
 }  // namespace convoy

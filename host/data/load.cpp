@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <filesystem>
 #include <iterator>
+#include <utility>
 
 #include "convoy/error.hpp"
 #include "data/checksum.hpp"
@@ -11,7 +12,10 @@
 #include "data/cifar_pickle.hpp"
 #include "data/gzip.hpp"
 #include "data/idx.hpp"
+#include "data/image_memory.hpp"
+#include "data/parallel.hpp"
 #include "data/picture_folder.hpp"
+#include "data/resize.hpp"
 #include "data/synthetic.hpp"
 #include "data/text.hpp"
 
@@ -30,6 +34,21 @@ Dataset finish(Dataset data, const std::string& origin) {
   data.origin = origin;
   data.checksum = checksum(data);
   return data;
+}
+
+// Pictures of any size become what a network takes; so do synthetic ones.
+void bring_to(ImageSet& set, Extent wanted) {
+  if (wanted.channels == 0) wanted.channels = set.image.channels;
+  if (wanted == set.image) return;
+  ImageSet brought;
+  make_room(brought, wanted, set.count());
+  brought.labels = set.labels;
+  const auto from = static_cast<std::size_t>(set.image.elements()), to = static_cast<std::size_t>(wanted.elements());
+  parallel_for(set.count(), [&](std::size_t i) {
+    const Picture picture{set.image, {set.at(i), set.at(i) + from}};
+    std::ranges::copy(fit_to(picture, wanted), brought.images.data() + i * to);
+  });
+  set = std::move(brought);
 }
 
 [[noreturn]] void fail_unknown(const Source& source) {
@@ -78,7 +97,9 @@ Dataset load_dataset(const Source& source, const LoadOptions& options) {
 Dataset load_dataset(const LoadOptions& options) {
   if (is_synthetic(options.path)) {
     if (options.coarse_labels) fail_usage("synthetic data have no coarse labels: leave out --labels coarse");
-    return finish(make_synthetic(synthetic_count(options.path), options.seed), options.path);
+    Dataset data = make_synthetic(synthetic_count(options.path), options.seed);
+    for (ImageSet* part : {&data.train, &data.test}) bring_to(*part, options.pictures);
+    return finish(std::move(data), options.path);
   }
   Source source = open_source(options.path);
   if (recognise(source) == nullptr && source.kind == SourceKind::folder) {

@@ -16,8 +16,9 @@ std::span<const Reader> readers();
 const Reader* recognise(const Source& source);
 
 // Reads what options.path names, by content and not by name: a folder, one file, a .tar or .tar.gz, a folder that
-// holds one of these, or "synthetic[:COUNT]". A single CIFAR file gives a data set without test images. Throws Error
-// with one line for whatever is malformed, UsageError where there is nothing at the path or nothing that is known.
+// holds one of these, or "synthetic[:COUNT]", drawn 32x32 and brought to options.pictures. A single CIFAR file gives a
+// data set without test images. Throws Error with one line for whatever is malformed, UsageError where there is nothing
+// at the path or nothing that is known.
 Dataset load_dataset(const LoadOptions& options);
 
 // The same for a source at hand (bytes in memory, for tests and fuzzers).

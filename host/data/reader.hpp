@@ -15,7 +15,8 @@ struct LoadOptions {
   std::string path;            // folder, file, archive, "synthetic" or "synthetic:COUNT"
   bool coarse_labels = false;  // CIFAR-100: the 20 superclasses
   std::uint64_t seed = 0;      // of synthetic images only; a run keeps 0, so that its seed does not change its data
-  // What pictures of any size become: a network's input. 0 channels: grey where all pictures are, else colour.
+  // What pictures of any size, and synthetic ones, become: a network's input. 0 channels: grey where all pictures are,
+  // else colour.
   Extent pictures{32, 32, 0};
 };
 

@@ -19,7 +19,6 @@ constexpr std::string_view kWord = "synthetic";
 constexpr int kSide = 32;
 constexpr int kChannels = 3;
 constexpr int kUnit = 4;  // drawing happens in quarters of a pixel, two samples a pixel and direction
-constexpr std::uint64_t kMaxCount = 250'000;
 
 // Whether the point (x, y), relative to the centre, belongs to a shape of "radius" r; all in quarter pixels.
 using Inside = bool (*)(int x, int y, int r);
@@ -134,9 +133,10 @@ std::uint64_t synthetic_count(const std::string& path) {
   const std::string number = path.substr(kWord.size() + 1);
   std::uint64_t count = 0;
   const auto [end, problem] = std::from_chars(number.data(), number.data() + number.size(), count);
-  if (problem != std::errc() || end != number.data() + number.size() || count < kClasses || count > kMaxCount) {
-    fail_usage("{}: synthetic:COUNT with a count from {} to {} expected", printable(path), kClasses,
-               grouped(kMaxCount));
+  if (problem != std::errc() || end != number.data() + number.size() || count < kFewestSynthetic ||
+      count > kMostSynthetic) {
+    fail_usage("{}: synthetic:COUNT with a count from {} to {} expected", printable(path), kFewestSynthetic,
+               grouped(kMostSynthetic));
   }
   return count;
 }

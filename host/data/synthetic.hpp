@@ -10,6 +10,7 @@
 namespace convoy {
 
 inline constexpr std::uint64_t kSyntheticCount = 10'000;
+inline constexpr std::uint64_t kFewestSynthetic = 10, kMostSynthetic = 250'000;
 
 bool is_synthetic(const std::string& path);              // "synthetic" or "synthetic:..."
 std::uint64_t synthetic_count(const std::string& path);  // training images; UsageError where it is no number

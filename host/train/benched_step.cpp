@@ -4,16 +4,19 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cstdint>
 #include <utility>
 
+#include "convoy/error.hpp"
 #include "data/load.hpp"
+#include "data/synthetic.hpp"
 #include "nn/initialise.hpp"
+#include "train/picture_extent.hpp"
 
 namespace convoy {
 namespace {
 
 constexpr int kClasses = 10, kChannels = 3;
-constexpr int kFewestSynthetic = 10;  // images that the generator makes
 
 RunConfig of_one_epoch(RunConfig config) {
   config.epochs = 1;
@@ -21,12 +24,20 @@ RunConfig of_one_epoch(RunConfig config) {
   return config;
 }
 
+Dataset images_for(const Network& network, int batch) {
+  if (static_cast<std::uint64_t>(batch) > kMostSynthetic) {
+    fail_usage("--batch {}: a step on at most {} images can be measured", batch, kMostSynthetic);
+  }
+  const std::uint64_t count = std::max(static_cast<std::uint64_t>(batch), kFewestSynthetic);
+  return load_dataset({.path = fmt::format("synthetic:{}", count), .pictures = pictures_for(network)});
+}
+
 }  // namespace
 
 BenchedStep::BenchedStep(Backend& backend, RunConfig config, int most, std::function<void()> on_progress)
     : config_(of_one_epoch(std::move(config))),
       model_(make_model(config_.model, kClasses, kChannels)),
-      data_(load_dataset({.path = fmt::format("synthetic:{}", std::max(config_.batch, kFewestSynthetic))})),
+      data_(images_for(model_.network, config_.batch)),
       plan_(config_, model_.layout, static_cast<std::int64_t>(data_.train.count()), 0, 1),
       weights_(backend, model_.layout, "weights", moments_needed(model_.layout, config_)),
       set_(backend, data_.train),

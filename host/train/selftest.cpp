@@ -17,6 +17,7 @@
 #include "nn/lower.hpp"
 #include "train/device_set.hpp"
 #include "train/operation_trial.hpp"
+#include "train/picture_extent.hpp"
 #include "train/plan.hpp"
 #include "train/step.hpp"
 
@@ -93,7 +94,8 @@ StepOutcome take_step(Backend& backend, const Model& model, const Dataset& data)
 }
 
 std::vector<SelftestRow> compare_step(Backend& backend, Backend& reference, const Model& model) {
-  const Dataset data = load_dataset({.path = fmt::format("synthetic:{}", kStepBatch)});
+  const Dataset data =
+      load_dataset({.path = fmt::format("synthetic:{}", kStepBatch), .pictures = pictures_for(model.network)});
   const StepOutcome expected = take_step(reference, model, data), found = take_step(backend, model, data);
   const Tolerance& tolerance = tolerance_of(backend);
   const std::string what = fmt::format("{}, a whole step", model.network.name);
