@@ -12,6 +12,7 @@
 #include <sstream>
 #include <string>
 
+#include "support/data_files.hpp"
 #include "support/files.hpp"
 #include "support/shell.hpp"
 #include "support/temporary_folder.hpp"
@@ -363,6 +364,21 @@ TEST_F(CommandLine, a_network_of_another_size_is_tested_benched_and_trained_on_s
     EXPECT_EQ(outcome.code, 0) << command << outcome.output << outcome.errors;
   }
   expect_usage_error("bench --batch 1000000", "--batch 1000000: a step on at most 250000 images");
+}
+
+TEST_F(CommandLine, recalibration_of_an_average_takes_a_small_set_and_refuses_other_classes_and_channels) {
+  ASSERT_EQ(convoy("train --data synthetic:40 --model airbench_narrow --batch 20 --steps 1 --threads 1 --out run").code,
+            0);
+  const std::string average = "average run/weights.safetensors run/weights.safetensors --out mean --recalibrate 3 ";
+  EXPECT_THAT(convoy(average + "--data synthetic:40 --threads 1").output,
+              HasSubstr("normalisation statistics of 1 batches of 40 images"));
+  const std::string folder = folder_.path().string() + "/";
+  std::filesystem::create_directory(folder_.path() / "hundred");
+  test::write((folder_.path() / "hundred").string(), test::cifar100_binary(20, 20));
+  expect_error(average + "--data hundred", folder + "hundred: 100 classes, but the weights know 10");
+  std::filesystem::create_directory(folder_.path() / "grey");
+  test::write((folder_.path() / "grey").string(), test::idx_files(20, 20));
+  expect_error(average + "--data grey", folder + "grey: images of 1 channels, but the weights were trained on 3");
 }
 
 }  // namespace

@@ -11,6 +11,7 @@
 #include "data/load.hpp"
 #include "train/device_set.hpp"
 #include "train/devices.hpp"
+#include "train/evaluator.hpp"
 #include "train/picture_extent.hpp"
 #include "train/recalibration.hpp"
 #include "train/weights_file.hpp"
@@ -33,7 +34,10 @@ std::string recalibrate(std::vector<float>& values, const Model& model, const We
   const Dataset data = load_dataset({.path = config.data,
                                      .coarse_labels = config.labels == LabelKind::coarse,
                                      .pictures = pictures_for(model.network, info.mean.size())});
+  CONVOY_CHECK(data.train.count() > 0, "{}: has no training images", data.origin);
+  check_goes_with(info, data, data.train.image);
   check_image(model.network, data.train.image);
+  config.batch = evaluation_rows(config.batch, data.train.count());
   const ChosenDevice device = choose_device(config);
   const std::unique_ptr<Communicator> self = make_self_communicator();
   DeviceSet training(*device.backend, data.train,

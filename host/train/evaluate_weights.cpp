@@ -21,11 +21,7 @@ Dataset load_test_images(const EvaluateOptions& options, const WeightsInfo& info
                                .pictures = pictures_for(network, info.mean.size())});
   if (options.test_images > 0) data.test.keep_first(static_cast<std::size_t>(options.test_images));
   CONVOY_CHECK(data.test.count() > 0, "{}: has no test images", data.origin);
-  CONVOY_CHECK(data.classes() == static_cast<int>(info.class_names.size()), "{}: {} classes, but the weights know {}",
-               data.origin, data.classes(), info.class_names.size());
-  CONVOY_CHECK(data.test.image.channels == static_cast<int>(info.mean.size()),
-               "{}: images of {} channels, but the weights were trained on {}", data.origin, data.test.image.channels,
-               info.mean.size());
+  check_goes_with(info, data, data.test.image);
   check_image(network, data.test.image);
   return data;
 }

@@ -118,6 +118,14 @@ const WeightsInfo& info_of(const LoadedWeights& weights) {
   return *weights.info;
 }
 
+void check_goes_with(const WeightsInfo& info, const Dataset& data, const Extent& image) {
+  CONVOY_CHECK(data.classes() == static_cast<int>(info.class_names.size()), "{}: {} classes, but the weights know {}",
+               data.origin, data.classes(), info.class_names.size());
+  CONVOY_CHECK(image.channels == static_cast<int>(info.mean.size()),
+               "{}: images of {} channels, but the weights were trained on {}", data.origin, image.channels,
+               info.mean.size());
+}
+
 std::vector<float> read_weights(const LoadedWeights& weights, const ParamLayout& layout) {
   std::vector<float> values(layout.total_elements);
   for (const Parameter& parameter : layout.parameters) {

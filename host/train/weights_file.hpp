@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "data/dataset.hpp"
 #include "io/safetensors.hpp"
 #include "nn/network.hpp"
 #include "train/step.hpp"
@@ -37,6 +38,9 @@ LoadedWeights open_weights(const std::filesystem::path& path);
 
 // Throws Error where the file was not written by convoy, so that nothing says which network it is for.
 const WeightsInfo& info_of(const LoadedWeights& weights);
+
+// Throws Error where data with such images have other classes, in number, or channels than the weights were trained on.
+void check_goes_with(const WeightsInfo& info, const Dataset& data, const Extent& image);
 
 // All parameters of the layout from the file; throws Error naming the first tensor that is missing or differs.
 std::vector<float> read_weights(const LoadedWeights& weights, const ParamLayout& layout);
