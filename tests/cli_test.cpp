@@ -381,5 +381,12 @@ TEST_F(CommandLine, recalibration_of_an_average_takes_a_small_set_and_refuses_ot
   expect_error(average + "--data grey", folder + "grey: images of 1 channels, but the weights were trained on 3");
 }
 
+TEST_F(CommandLine, a_warm_up_longer_than_the_run_and_a_shift_beyond_the_image_are_refused) {
+  expect_usage_error(std::string(kShortRun) + "--warmup-steps 1000000000000",
+                     "warmup-steps: a warm-up of 1000000000000");
+  expect_usage_error(std::string(kShortRun) + "--warmup-steps 11", "longer than the run of 10");
+  expect_usage_error(std::string(kShortRun) + "--translate 32", "--translate 32: less than the images' 32 pixels");
+}
+
 }  // namespace
 }  // namespace convoy

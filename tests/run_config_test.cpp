@@ -311,6 +311,14 @@ TEST(RunConfigs, mistakes_on_the_command_line_are_named_with_the_option) {
   EXPECT_THAT(command_line_error({{"shard", "fixd"}}), HasSubstr("--shard: one of epoch|fixed|"));
 }
 
+TEST(RunConfigs, numbers_that_cannot_work_are_refused) {
+  for (const char* decay : {"beta1", "beta2", "ema"}) {
+    EXPECT_THAT(command_line_error({{decay, "1"}}), HasSubstr(std::string("--") + decay + ": at least 0"));
+  }
+  EXPECT_THAT(command_line_error({{"epsilon", "0"}}), HasSubstr("--epsilon: at least 1e-30"));
+  EXPECT_THAT(command_line_error({{"group", "filters.beta1=1"}}), HasSubstr("groups.filters.beta1: at least 0"));
+}
+
 TEST(RunConfigs, contradictions_are_refused) {
   EXPECT_THAT(command_line_error({{"nesterov", "true"}}), HasSubstr("nesterov needs a momentum"));
   EXPECT_THAT(command_line_error({{"schedule", "triangular"}, {"warmup-steps", "5"}}), HasSubstr("warms up by itself"));

@@ -16,6 +16,12 @@ StepPlan::StepPlan(const RunConfig& config, const ParamLayout& layout, std::int6
   CONVOY_CHECK(positions_ > 0, "{}: no training images", config.data);
   rates_ = group_rates(layout, config, steps_per_epoch_);
   run_rate_ = rate_of(config.optimizer, steps_per_epoch_);
+  for (const GroupRate& rate : rates_) {
+    if (rate.schedule.warmup_steps > scheduled_steps()) {
+      fail_usage("warmup-steps: a warm-up of {} steps is longer than the run of {}", rate.schedule.warmup_steps,
+                 scheduled_steps());
+    }
+  }
 }
 
 std::int64_t StepPlan::last_step() const {

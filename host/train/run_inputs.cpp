@@ -1,5 +1,6 @@
 #include "train/run_inputs.hpp"
 
+#include <algorithm>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -59,6 +60,10 @@ void RunInputs::load(Communicator& workers, RunContext& context) {
   if (config.test_images > 0) data.test.keep_first(static_cast<std::size_t>(config.test_images));
   model = make_model(std::move(network), data.classes(), data.train.image.channels);
   check_image(model.network, data.train.image);
+  const int side = std::min(data.train.image.height, data.train.image.width);
+  if (config.augmentation.translate >= side) {
+    fail_usage("--translate {}: less than the images' {} pixels expected", config.augmentation.translate, side);
+  }
   for (const std::string& text : match_groups(config, model.layout.groups)) context.note(text);
 }
 

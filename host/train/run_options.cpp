@@ -223,6 +223,8 @@ using enum ValueKind;
 constexpr OnResume kFixed = OnResume::fixed;
 constexpr OnResume kMayChange = OnResume::may_change;
 constexpr double kMost = 1e9;                        // more than any sensible count; keeps products in 64 bits
+constexpr double kBelowOne = 0.999999;               // of a decay: 1 would keep the first value for ever
+constexpr double kLeastEpsilon = 1e-30;              // 0 divides by zero where a gradient stays zero
 constexpr double kMostSeed = 9223372036854775807.0;  // a recipe's integers are signed
 
 #define RUN(...) &set<RunConfig, __VA_ARGS__>, &get<RunConfig, __VA_ARGS__>
@@ -262,9 +264,9 @@ constexpr RunOption kRunOptions[] = {
   {"nesterov", OptionGroup::optimizer, boolean, "", "Nesterov's momentum", kFixed, SHARED(nesterov)},
   {"weight-decay", OptionGroup::optimizer, real, "D", "added to the gradient (sgd, adam) or decoupled (adamw, muon)", kFixed, SHARED(weight_decay), 0, kMost},
   {"decoupled", OptionGroup::optimizer, boolean, "", "decoupled weight decay for sgd too", kFixed, SHARED(decoupled)},
-  {"beta1", OptionGroup::optimizer, real, "B", "Adam's first-moment decay", kFixed, SHARED(beta1), 0, 1},
-  {"beta2", OptionGroup::optimizer, real, "B", "Adam's second-moment decay", kFixed, SHARED(beta2), 0, 1},
-  {"epsilon", OptionGroup::optimizer, real, "E", "Adam's epsilon", kFixed, SHARED(epsilon), 0, 1},
+  {"beta1", OptionGroup::optimizer, real, "B", "Adam's first-moment decay", kFixed, SHARED(beta1), 0, kBelowOne},
+  {"beta2", OptionGroup::optimizer, real, "B", "Adam's second-moment decay", kFixed, SHARED(beta2), 0, kBelowOne},
+  {"epsilon", OptionGroup::optimizer, real, "E", "Adam's epsilon", kFixed, SHARED(epsilon), kLeastEpsilon, 1},
   {"keras-epsilon", OptionGroup::optimizer, boolean, "", "add epsilon before the bias correction, as Keras does", kFixed, SHARED(keras_epsilon)},
   {"muon-iterations", OptionGroup::optimizer, integer, "N", "Newton-Schulz steps", kFixed, SHARED(muon_iterations), 1, 100},
   {"schedule", OptionGroup::optimizer, word, Words<ScheduleKind>::all, "of the learning rate", kFixed, SHARED(schedule)},
@@ -293,7 +295,7 @@ constexpr RunOption kRunOptions[] = {
   {"moments", ranks, word, Words<MomentsRule>::all, "the optimizer's moments when weights are averaged; reset: momentum starts anew", kFixed, AVERAGING(moments)},
   {"average-delay", ranks, integer, "0|1", "steps by which an average of weights is late, so that it overlaps with the next", kFixed, AVERAGING(delay), 0, 1},
   {"gradient-bucket", ranks, real, "MB", "of gradients, which --average step averages while the backward pass goes on; 0: all at once, after it", kMayChange, AVERAGING(bucket), 0, kMost},
-  {"ema", ranks, real, "DECAY", "evaluate an exponential moving average of the weights; 0: off", kFixed, RUN(&RunConfig::ema_decay), 0, 1},
+  {"ema", ranks, real, "DECAY", "evaluate an exponential moving average of the weights; 0: off", kFixed, RUN(&RunConfig::ema_decay), 0, kBelowOne},
   {"recalibrate", ranks, integer, "N", "batches for new normalisation statistics of the evaluated weights; 0: none; -1: 20 where weights are averaged after several steps", kFixed, RUN(&RunConfig::recalibrate), -1, 1 << 20},
   {"batch-per-rank", ranks, integer, "B", "images per step of each rank, instead of --batch; 0: --batch holds", kFixed, RUN(&RunConfig::batch_per_rank), 0, 1 << 20},
   {"scale-rate", ranks, word, Words<RateScaling>::all, "all learning rates, by the batch of --batch-per-rank over --batch", kFixed, RUN(&RunConfig::scale_rate)},
@@ -327,9 +329,9 @@ constexpr GroupOption kGroupOptions[] = {
   {"nesterov", OptionGroup::optimizer, boolean, "", "Nesterov's momentum", kFixed, GROUP(nesterov)},
   {"weight-decay", OptionGroup::optimizer, real, "D", "weight decay", kFixed, GROUP(weight_decay), 0, kMost},
   {"decoupled", OptionGroup::optimizer, boolean, "", "decoupled weight decay", kFixed, GROUP(decoupled)},
-  {"beta1", OptionGroup::optimizer, real, "B", "Adam's first-moment decay", kFixed, GROUP(beta1), 0, 1},
-  {"beta2", OptionGroup::optimizer, real, "B", "Adam's second-moment decay", kFixed, GROUP(beta2), 0, 1},
-  {"epsilon", OptionGroup::optimizer, real, "E", "Adam's epsilon", kFixed, GROUP(epsilon), 0, 1},
+  {"beta1", OptionGroup::optimizer, real, "B", "Adam's first-moment decay", kFixed, GROUP(beta1), 0, kBelowOne},
+  {"beta2", OptionGroup::optimizer, real, "B", "Adam's second-moment decay", kFixed, GROUP(beta2), 0, kBelowOne},
+  {"epsilon", OptionGroup::optimizer, real, "E", "Adam's epsilon", kFixed, GROUP(epsilon), kLeastEpsilon, 1},
   {"keras-epsilon", OptionGroup::optimizer, boolean, "", "epsilon as Keras adds it", kFixed, GROUP(keras_epsilon)},
   {"muon-iterations", OptionGroup::optimizer, integer, "N", "Newton-Schulz steps", kFixed, GROUP(muon_iterations), 1, 100},
   {"schedule", OptionGroup::optimizer, word, Words<ScheduleKind>::all, "of the learning rate", kFixed, GROUP(schedule)},
