@@ -388,5 +388,15 @@ TEST_F(CommandLine, a_warm_up_longer_than_the_run_and_a_shift_beyond_the_image_a
   expect_usage_error(std::string(kShortRun) + "--translate 32", "--translate 32: less than the images' 32 pixels");
 }
 
+TEST_F(CommandLine, options_that_would_do_nothing_are_refused) {
+  expect_usage_error("data synthetic:50 --data synthetic:60", "two data sets, synthetic:50 and --data synthetic:60");
+  expect_usage_error("bench --layers --json", "--layers excludes --json");
+  std::filesystem::create_directory(folder_.path() / "cifar");
+  test::write((folder_.path() / "cifar").string(), test::cifar10_binary(20));
+  expect_usage_error("data cifar --size 16", "--size 16: cifar has images of 32x32");
+  EXPECT_EQ(convoy("data cifar --size 32").code, 0);
+  EXPECT_THAT(convoy("data synthetic:50 --size 16").output, HasSubstr("16 x 16"));
+}
+
 }  // namespace
 }  // namespace convoy

@@ -326,6 +326,15 @@ TEST(RunConfigs, contradictions_are_refused) {
   EXPECT_THAT(command_line_error({{"shard", "overlapping"}}), HasSubstr("needs --samples-per-rank N"));
 }
 
+TEST(RunConfigs, an_option_of_something_that_is_off_is_refused_unless_a_recipe_gives_it) {
+  EXPECT_THAT(command_line_error({{"outer-momentum", "0.5"}}), HasSubstr("--outer-momentum needs --outer"));
+  EXPECT_THAT(command_line_error({{"outer-learning-rate", "1"}}), HasSubstr("--outer-learning-rate needs --outer"));
+  EXPECT_THAT(command_line_error({{"scale-rate", "linear"}}), HasSubstr("--scale-rate needs --batch-per-rank"));
+  EXPECT_EQ(resolve_config("slowmo", {{"outer", "average"}}).averaging.outer, OuterKind::average);
+  EXPECT_EQ(resolve_config("local-sgd", {{"batch-per-rank", "0"}}).batch_per_rank, 0);
+  EXPECT_EQ(resolve_config("slowmo", {{"outer-momentum", "0.5"}}).averaging.outer_momentum, 0.5);
+}
+
 TEST(RunConfigs, an_unknown_recipe_lists_the_shipped_ones) {
   EXPECT_THAT(usage_error([] { resolve_config("fashon", {}); }), HasSubstr("did you mean 'fashion'?"));
   EXPECT_EQ(usage_error([] { resolve_config("nowhere/my.toml", {}); }), "recipe nowhere/my.toml: no such file");

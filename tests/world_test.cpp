@@ -44,7 +44,6 @@ TEST(Worlds, rates_stay_unless_scaling_is_asked_for) {
     return resolved(world, settings).config.optimizer.learning_rate;
   };
   EXPECT_DOUBLE_EQ(rate(kFour, {{"batch-per-rank", "64"}}), 0.1);
-  EXPECT_DOUBLE_EQ(rate(kFour, {{"scale-rate", "linear"}}), 0.1);  // the batch is the recipe's own
   EXPECT_DOUBLE_EQ(rate(kFour, {{"batch-per-rank", "64"}, {"scale-rate", "linear"}}), 0.4);
   EXPECT_DOUBLE_EQ(rate(kFour, {{"batch-per-rank", "64"}, {"scale-rate", "sqrt"}}), 0.2);
   EXPECT_DOUBLE_EQ(rate(kFour, {{"batch-per-rank", "32"}, {"scale-rate", "linear"}}), 0.2);

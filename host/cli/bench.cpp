@@ -116,7 +116,7 @@ Command add_bench(CLI::App& program, const CommandContext& context) {
                 "all-reduce of MPI or NCCL, the links between workers, and a step")
       ->excludes(step)
       ->excludes(layers);
-  app->add_flag("--json", arguments->json, "one line of JSON instead of text (whole step, average)");
+  app->add_flag("--json", arguments->json, "one line of JSON instead of text (whole step, average)")->excludes(layers);
   app->add_option("--steps", arguments->steps, "timed repetitions, after two that are not [10]")
       ->check(CLI::Range(1, 100000))
       ->type_name("N");

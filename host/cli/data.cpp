@@ -2,8 +2,11 @@
 #include <fmt/format.h>
 
 #include <memory>
+#include <optional>
+#include <string>
 
 #include "cli/command.hpp"
+#include "convoy/error.hpp"
 #include "data/describe.hpp"
 #include "data/load.hpp"
 #include "data/picture.hpp"
@@ -14,16 +17,24 @@ namespace {
 struct DataArguments {
   std::string path, option_path, picture;
   std::string labels = "fine";
-  int size = 32;
+  std::optional<int> size;  // else 32
 };
 
 int run(const DataArguments& arguments) {
+  if (!arguments.path.empty() && !arguments.option_path.empty()) {
+    fail_usage("two data sets, {} and --data {}: name one", arguments.path, arguments.option_path);
+  }
   LoadOptions options;
   options.path = data_or_found(arguments.path.empty() ? arguments.option_path : arguments.path);
   options.coarse_labels = arguments.labels == "coarse";
-  options.pictures = {arguments.size, arguments.size, 0};
+  const int size = arguments.size.value_or(options.pictures.height);
+  options.pictures = {size, size, 0};
   reject_overwriting("--picture", arguments.picture, "the data file", options.path);
   const Dataset data = load_dataset(options);
+  if (const Extent& image = data.train.image; arguments.size && (image.height != size || image.width != size)) {
+    fail_usage("--size {}: {} has images of {}x{}, and only pictures of a folder are brought to a size", size,
+               options.path, image.height, image.width);
+  }
   for (const std::string& note : data.notes) fmt::print("{}\n", note);
   fmt::print("{}", to_text(describe(data)));
   if (!arguments.picture.empty()) {
@@ -49,7 +60,7 @@ Command add_data(CLI::App& program, const CommandContext&) {
   app->add_option("--data", arguments->option_path, "the same, as the other commands name it")->type_name("PATH");
   app->add_option("--picture", arguments->picture, "write a contact sheet of labelled pictures (PNG)")
       ->type_name("FILE");
-  app->add_option("--size", arguments->size, "what pictures of a folder are brought to [32]")
+  app->add_option("--size", arguments->size, "what pictures of a folder, and synthetic ones, are brought to [32]")
       ->check(CLI::Range(1, 256))
       ->type_name("PIXELS");
   app->add_option("--labels", arguments->labels, "which labels of CIFAR-100")

@@ -28,6 +28,20 @@ void set_group_from_command_line(RunConfig& config, const std::string& text) {
                    "--group: ", std::string(kCommandLine));
 }
 
+// What the command line gives to something that is off. A recipe's may lie idle: the command line may have turned it
+// off.
+void check_used(const RunConfig& config) {
+  for (const char* option : {"outer-learning-rate", "outer-momentum"}) {
+    if (config.averaging.outer == OuterKind::average && config.is_from_command_line(option)) {
+      fail_usage("--{} needs --outer slowmo or nesterov: without, an average is taken as it is", option);
+    }
+  }
+  if (config.scale_rate != RateScaling::none && config.batch_per_rank == 0 &&
+      config.is_from_command_line("scale-rate")) {
+    fail_usage("--scale-rate needs --batch-per-rank: the batch is --batch whatever the number of ranks");
+  }
+}
+
 }  // namespace
 
 bool RunConfig::is_from_command_line(const std::string& option) const {
@@ -82,6 +96,7 @@ void check_config(const RunConfig& config) {
   for (const auto& [group_name, unused] : config.groups) {
     check_group(fmt::format("groups.{}: ", group_name), config.group(group_name));
   }
+  check_used(config);
   if (Sharding::parse(config.shard).needs_samples_per_rank() && config.samples_per_rank == 0) {
     fail_usage("--shard {} needs --samples-per-rank N: how many samples each rank has", config.shard);
   }
