@@ -158,6 +158,20 @@ TEST_F(OwnPictures, what_is_not_there_is_wrong_usage) {
   EXPECT_THAT(predict("nothing").errors, StartsWith("convoy: nothing: holds no .png"));
 }
 
+TEST_F(OwnPictures, what_is_not_there_among_several_and_a_link_to_nowhere_get_a_line_each) {
+  add("linked/whole.png", test::flat_png(3, 3, 250, 250, 250));
+  fs::create_symlink("gone.png", folder_->path() / "linked" / "link.png");
+  const Outcome outcome = predict("nowhere.png linked --json");
+  EXPECT_EQ(outcome.code, 1);
+  EXPECT_THAT(outcome.errors, AllOf(StartsWith("convoy: nowhere.png: no such file or folder\n"),
+                                    HasSubstr("\nconvoy: linked/link.png: cannot be")));
+  const std::vector<Json> lines = outcome.lines();
+  ASSERT_EQ(lines.size(), 3u);
+  EXPECT_TRUE(lines[0].contains("error"));
+  EXPECT_TRUE(lines[1].contains("error"));
+  EXPECT_EQ(lines[2]["class"], "bright");
+}
+
 TEST_F(OwnPictures, evaluation_by_class_adds_up_to_the_accuracy) {
   const Json all = Json::parse(eval("--json --per-class --views 1").output);
   EXPECT_EQ(all["per_class"].size(), 2u);

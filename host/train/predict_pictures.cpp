@@ -18,11 +18,17 @@ namespace {
 
 namespace fs = std::filesystem;
 
+// Links that lead nowhere too: whoever reads them says so.
+bool is_picture_file(const fs::directory_entry& entry) {
+  std::error_code ignored;
+  return has_picture_name(entry.path().string()) && (entry.is_regular_file(ignored) || !entry.exists(ignored));
+}
+
 std::vector<std::string> pictures_in(const std::string& folder) {
   std::vector<std::string> files;
   try {
     for (const fs::directory_entry& entry : fs::recursive_directory_iterator(folder)) {
-      if (entry.is_regular_file() && has_picture_name(entry.path().string())) files.push_back(entry.path().string());
+      if (is_picture_file(entry)) files.push_back(entry.path().string());
     }
   } catch (const fs::filesystem_error& error) {
     fail("{}: cannot be read: {}", error.path1().string(), error.code().message());
@@ -32,14 +38,21 @@ std::vector<std::string> pictures_in(const std::string& folder) {
   return files;
 }
 
+std::vector<std::string> files_at(const std::string& path) {
+  std::error_code ignored;
+  if (!fs::exists(path, ignored)) fail_usage("{}: no such file or folder", path);
+  return fs::is_directory(path, ignored) ? pictures_in(path) : std::vector{path};
+}
+
 std::vector<PicturePrediction> listed(const std::vector<std::string>& paths) {
   std::vector<PicturePrediction> pictures;
   for (const std::string& path : paths) {
-    std::error_code ignored;
-    if (!fs::exists(path, ignored)) fail_usage("{}: no such file or folder", path);
-    const bool is_folder = fs::is_directory(path, ignored);
-    for (const std::string& file : is_folder ? pictures_in(path) : std::vector{path})
-      pictures.push_back({file, {}, ""});
+    try {
+      for (const std::string& file : files_at(path)) pictures.push_back({file, {}, ""});
+    } catch (const Error& error) {
+      if (paths.size() == 1) throw;
+      pictures.push_back({path, {}, error.what()});  // the others are predicted all the same
+    }
   }
   return pictures;
 }
@@ -48,6 +61,7 @@ std::vector<PicturePrediction> listed(const std::vector<std::string>& paths) {
 ImageSet decode(std::vector<PicturePrediction>& pictures, const Extent& wanted) {
   std::vector<std::vector<std::uint8_t>> decoded(pictures.size());
   parallel_for(pictures.size(), [&](std::size_t i) {
+    if (!pictures[i].error.empty()) return;
     try {
       decoded[i] = fit_to(read_picture(pictures[i].path), wanted);
     } catch (const Error& error) {
