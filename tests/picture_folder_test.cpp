@@ -198,6 +198,29 @@ TEST_F(PictureFolder, a_class_name_that_cannot_be_printed_is_refused) {
   EXPECT_THAT(load().class_names, Contains("k\xc3\xa4tzchen"));
 }
 
+TEST_F(PictureFolder, a_validation_folder_is_read_where_there_is_no_test_folder_and_named_where_there_is) {
+  add_small_set();
+  add("val/bird/1.png", flat_png(2, 2, 1, 1, 1));
+  EXPECT_EQ(load().test.count(), 2u);
+  EXPECT_THAT(load().notes, Contains(HasSubstr("val: not read")));
+  fs::remove_all(root() / "test");
+  add("val/cat/1.png", flat_png(2, 2, 1, 1, 1));
+  add("val/cat/2.png", flat_png(2, 2, 1, 1, 1));
+  const Dataset data = load();
+  EXPECT_EQ(data.train.count(), 3u);
+  EXPECT_EQ(data.test.count(), 3u);
+  EXPECT_THAT(data.notes, Contains(HasSubstr("val: read as the test images")));
+}
+
+TEST_F(PictureFolder, a_test_folder_alone_and_a_single_class_are_named) {
+  add_small_set();
+  fs::remove_all(root() / "train");
+  EXPECT_THAT(refusal(), HasSubstr("no train/ beside it"));
+  fs::remove_all(root() / "test");
+  add("cat/1.png", flat_png(2, 2, 1, 1, 1));
+  EXPECT_THAT(refusal(), HasSubstr("at least 2 classes expected, found 1, cat"));
+}
+
 TEST_F(PictureFolder, other_folders_are_none) {
   fs::create_directories(root() / "only/pictures.png.d");
   EXPECT_FALSE(recognises_picture_folder(open_source(root().string())));

@@ -103,10 +103,12 @@ Dataset load_dataset(const LoadOptions& options) {
   }
   Source source = open_source(options.path);
   if (recognise(source) == nullptr && source.kind == SourceKind::folder) {
+    check_has_train(source);
     const std::vector<std::string> inside = candidates_in(options.path);
     if (inside.size() > 1) {
       fail_usage("{}: one data set expected, found {}: name one of them", options.path, fmt::join(inside, ", "));
     }
+    if (inside.empty()) check_has_classes(source);
     if (inside.size() == 1) source = open_source(inside.front());
   }
   return load_dataset(source, options);

@@ -51,6 +51,14 @@ std::optional<std::string> folder_named(const std::vector<std::string>& folders,
   return found == folders.end() ? std::nullopt : std::optional(*found);
 }
 
+// Where there is no test/, what others call the pictures that nobody trains on is read as such.
+std::optional<std::string> validation_folder(const std::vector<std::string>& folders) {
+  for (const std::string_view name : {"val", "valid", "validation"}) {
+    if (auto found = folder_named(folders, name)) return found;
+  }
+  return std::nullopt;
+}
+
 std::vector<std::string> folders_in(const std::string& folder) {
   std::vector<std::string> folders;
   for (const fs::directory_entry& entry : fs::directory_iterator(folder)) {
@@ -216,13 +224,30 @@ bool recognises_picture_folder(const Source& source) {
   return std::count_if(source.folders.begin(), source.folders.end(), holds_pictures) >= 2;
 }
 
+void check_has_train(const Source& source) {
+  const std::optional<std::string> test = folder_named(source.folders, "test");
+  if (!test || folder_named(source.folders, "train")) return;
+  const std::vector<std::string> classes = folders_in(*test);
+  if (std::none_of(classes.begin(), classes.end(), holds_pictures)) return;
+  fail_usage("{}: a folder test/ of pictures, but no train/ beside it: add one", source.path);
+}
+
+void check_has_classes(const Source& source) {
+  const auto only = std::find_if(source.folders.begin(), source.folders.end(), holds_pictures);
+  if (only == source.folders.end()) return;
+  fail_usage("{}: a folder for each of at least 2 classes expected, found 1, {}", source.path,
+             printable(name_of(*only)));
+}
+
 Dataset read_picture_folder(const Source& source, const LoadOptions& options) {
   if (options.coarse_labels) {
     fail_usage("{}: coarse labels expected, found a folder of pictures, which has none: leave out --labels coarse",
                source.path);
   }
   const std::optional<std::string> train_folder = folder_named(source.folders, "train");
-  const std::optional<std::string> test_folder = folder_named(source.folders, "test");
+  const std::optional<std::string> own_test = folder_named(source.folders, "test");
+  const std::optional<std::string> validation = train_folder ? validation_folder(source.folders) : std::nullopt;
+  const std::optional<std::string> test_folder = own_test ? own_test : validation;
   const Part train =
       train_folder ? list_part(*train_folder, folders_in(*train_folder)) : list_part(source.path, source.folders);
   std::optional<Part> test;
@@ -236,7 +261,12 @@ Dataset read_picture_folder(const Source& source, const LoadOptions& options) {
   const CacheKey key{fmt::format("{} {} {} {}", fs::weakly_canonical(source.path).string(), wanted.height, wanted.width,
                                  wanted.channels),
                      content_of(parts)};
-  return cached(key, [&] { return decode(train, test, wanted); });
+  Dataset data = cached(key, [&] { return decode(train, test, wanted); });
+  if (validation) {
+    data.notes.push_back(own_test ? fmt::format("{}: not read: the test images are those of test/", *validation)
+                                  : fmt::format("{}: read as the test images, for there is no test/", *validation));
+  }
+  return data;
 }
 
 }  // namespace convoy
