@@ -63,6 +63,19 @@ TEST(RunFolders, a_trailing_slash_changes_nothing) {
   EXPECT_EQ(run.moved_to(), folder.path() / "run.1");
 }
 
+TEST(RunFolders, a_link_stays_one_and_the_run_behind_it_is_moved_aside_where_it_lies) {
+  namespace fs = std::filesystem;
+  const TemporaryFolder folder;
+  fs::create_directory(folder.path() / "disk");
+  fs::create_symlink("disk/run/", folder.path() / "link");  // to nothing yet
+  RunFolder::create(folder.path() / "link").write_text("summary.json", "old");
+  const RunFolder run = RunFolder::create(folder.path() / "link");
+  EXPECT_TRUE(fs::is_symlink(folder.path() / "link"));
+  EXPECT_EQ(run.moved_to(), folder.path() / "disk" / "run.1");
+  EXPECT_EQ(text_of(folder.path() / "disk" / "run.1" / "summary.json"), "old");
+  EXPECT_TRUE(fs::is_directory(folder.path() / "disk" / "run"));
+}
+
 TEST(RunFolders, a_live_run_is_never_moved_and_the_message_names_its_process) {
   const TemporaryFolder folder;
   const auto path = folder.path() / "run";

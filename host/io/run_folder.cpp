@@ -91,6 +91,17 @@ fs::path move_aside(const fs::path& folder) {
   fail("{}: {} runs lie beside it already; remove some", folder.string(), kMostNumbers);
 }
 
+// Where links lead, whether something is there or not: a link to a larger disk stays one.
+fs::path place_of(fs::path path) {
+  constexpr int kMostLinks = 40;  // as the system follows
+  std::error_code ignored;
+  for (int links = 0; links < kMostLinks && fs::is_symlink(path, ignored); ++links) {
+    path = path.parent_path() / fs::read_symlink(path);  // an absolute one stands alone
+    if (path.filename().empty()) path = path.parent_path();
+  }
+  return path;
+}
+
 bool is_same_file(int file, const fs::path& path) {
   struct stat by_descriptor {};
   struct stat by_name {};
@@ -131,8 +142,9 @@ RunFolder RunFolder::create(const fs::path& given) {
   }
   // Whoever holds the lock of the folder at this path owns it; what is found only then is certain. Others may make,
   // finish and move runs in between, so it may take several turns.
+  const fs::path place = place_of(run.path_);
   while (true) {
-    fs::create_directories(run.path_, error);
+    fs::create_directories(place, error);
     CONVOY_CHECK(!error, "{}: the folder cannot be made: {}", run.path_.string(), error.message());
     std::string holder;
     run.lock_ = try_lock(run.path_, holder);
@@ -140,7 +152,7 @@ RunFolder RunFolder::create(const fs::path& given) {
     if (run.lock_ == kHeld) fail_alive(run.path_, holder);
     const bool is_there = is_same_file(run.lock_, run.path_ / kLockName);
     if (is_there && is_fresh(run.path_)) break;
-    if (is_there) run.moved_to_ = move_aside(run.path_);
+    if (is_there) run.moved_to_ = move_aside(place);
     ::close(std::exchange(run.lock_, -1));
   }
   run.sign_lock();
