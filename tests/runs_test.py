@@ -338,6 +338,15 @@ class Table(WithFolder):
             self.assertEqual(done.returncode, 2, done.stderr)
             self.assertIn(text, done.stderr.splitlines()[-1])
 
+    def test_an_output_that_cannot_be_written_is_a_line(self):
+        run = make_run(self.folder / "a")
+        with open("/dev/full", "w") as full:
+            done = subprocess.run([sys.executable, str(ROOT / "tools" / "table"), str(run)], stdout=full,
+                                  stderr=subprocess.PIPE, text=True)
+        self.assertEqual(done.returncode, 1)
+        self.assertEqual(done.stderr.splitlines(), ["tools/table: standard output cannot be written: "
+                                                    "No space left on device"])
+
     def test_durations_read_as_in_the_program_s_progress(self):
         self.assertEqual([duration(seconds) for seconds in (0, 59.4, 65, 3599.7, 7385)],
                          ["0 s", "59 s", "1:05", "1:00:00", "2:03:05"])
