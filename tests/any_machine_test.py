@@ -466,6 +466,18 @@ class FashionMnist(Machine):
 
 
 @unittest.skipUnless(shutil.which("cmake"), "cmake is not on the PATH")
+class LoadTorch(unittest.TestCase):
+    def run_bare(self, *options):  # -S: without the packages of the site
+        return subprocess.run([sys.executable, "-I", "-S", str(ROOT / "tools" / "load_torch.py"), *options],
+                              capture_output=True, text=True)
+
+    def test_helps_without_its_packages_and_else_names_the_one_that_is_missing(self):
+        self.assertIn("--from-torch", self.run_bare("--help").stdout)
+        done = self.run_bare("weights.safetensors")
+        self.assertEqual(done.returncode, 2)
+        self.assertRegex(done.stderr, r"\Aload_torch: .* has no numpy: pip install torch numpy safetensors.*\n\Z")
+
+
 class PinnedReleases(Machine):
     """tools/cmake/fetch.cmake by itself."""
 

@@ -22,14 +22,21 @@ import struct
 import sys
 from pathlib import Path
 
-import numpy as np
-import torch
-from safetensors import safe_open
-from safetensors.torch import load_file, save_file
-
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 import network_file  # noqa: E402
-import torch_networks  # noqa: E402
+
+MISSING = None
+try:
+    import numpy as np
+    import torch
+    from safetensors import safe_open
+    from safetensors.torch import load_file, save_file
+
+    import torch_networks
+except ModuleNotFoundError as error:
+    if __name__ != "__main__":
+        raise
+    MISSING = error.name  # main() says so, after --help
 
 # Share of the largest logit. Two fp32 programs that sum thousands of terms through twenty layers in different orders
 # differ by some 1e-6 of it; anything structural (order, epsilon, padding, statistics) by far more than this.
@@ -80,10 +87,10 @@ def read_images(path, classes):
     return images, records[:, 0 if classes in (10, 20) else 1].astype(np.int64)
 
 
-@torch.no_grad()
 def compute(model, pixels, information, batch=500):
     channels = model.network.input.channels
-    parts = [model(normalised(pixels[i:i + batch], information, channels)) for i in range(0, len(pixels), batch)]
+    with torch.no_grad():
+        parts = [model(normalised(pixels[i:i + batch], information, channels)) for i in range(0, len(pixels), batch)]
     return torch.cat(parts).numpy()
 
 
@@ -184,6 +191,10 @@ def main():
     parser.add_argument("--class-names", nargs="+", metavar="NAME", help="the same: the classes, in order (0, 1, ...)")
     parser.add_argument("--out", type=Path, default=Path("start.safetensors"), help="with --from-torch (%(default)s)")
     args = parser.parse_args()
+    if MISSING:
+        print(f"load_torch: {sys.executable} has no {MISSING}: pip install torch numpy safetensors, or take a Python "
+              "that has them", file=sys.stderr)
+        sys.exit(2)
     if args.from_torch:
         from_torch(args)
         return
