@@ -398,5 +398,11 @@ TEST_F(CommandLine, options_that_would_do_nothing_are_refused) {
   EXPECT_THAT(convoy("data synthetic:50 --size 16").output, HasSubstr("16 x 16"));
 }
 
+TEST_F(CommandLine, a_network_from_a_pipe_is_refused_as_one) {
+  const Outcome outcome = convoy("info --model pipe", "mkfifo pipe && ");
+  EXPECT_EQ(outcome.code, 2);
+  EXPECT_THAT(outcome.errors, HasSubstr("model 'pipe': a pipe, which can be read once only: save it to a file first"));
+}
+
 }  // namespace
 }  // namespace convoy

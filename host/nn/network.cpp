@@ -69,7 +69,10 @@ Network load_network(const std::string& name_or_path) {
     zoo += fmt::format("{}{}", zoo.empty() ? "" : ", ", file.name);
   }
   std::error_code ignored;
-  if (!std::filesystem::is_regular_file(name_or_path, ignored))
+  const std::filesystem::file_status status = std::filesystem::status(name_or_path, ignored);
+  if (std::filesystem::is_fifo(status))  // a shell's <(...); every rank and every resumption reads it
+    fail_usage("model '{}': a pipe, which can be read once only: save it to a file first", name_or_path);
+  if (!std::filesystem::is_regular_file(status))
     fail_usage("model '{}': neither a network of the zoo ({}) nor a file", name_or_path, zoo);
   std::ifstream stream(name_or_path, std::ios::binary);
   const std::string text{std::istreambuf_iterator<char>(stream), {}};
