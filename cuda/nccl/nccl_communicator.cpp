@@ -7,7 +7,6 @@
 
 #include <algorithm>
 #include <cstring>
-#include <exception>
 #include <map>
 #include <optional>
 #include <string>
@@ -144,8 +143,7 @@ class NcclCommunicator final : public Communicator {
   }
 
   ~NcclCommunicator() override {
-    // After a failure others may never come to the end of what is under way, nor to this.
-    if (group_ == nullptr || std::uncaught_exceptions() > exceptions_at_birth_) return;
+    if (group_ == nullptr) return;
     cudaStreamSynchronize(stream_.get());
     if (ncclCommFinalize(group_) == ncclInProgress) {
       ncclResult_t state = ncclInProgress;
@@ -350,7 +348,6 @@ class NcclCommunicator final : public Communicator {
   std::chrono::duration<double> limit_;
   bool graphs_share_process_ = false;
   bool shares_process_ = false;  // with another worker
-  int exceptions_at_birth_ = std::uncaught_exceptions();
   ncclComm_t group_ = nullptr;
   Stream stream_;
   Event fence_;
