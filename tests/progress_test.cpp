@@ -129,7 +129,7 @@ TEST(FinalTable, shows_accuracy_speed_and_where_the_outputs_lie) {
   results.steps = 1600;
   results.epochs = 8;
   results.train_seconds = 80;
-  results.images_per_second = 5000;
+  results.images_seen = 400000;
   const std::string table = final_table(facts, results, 90, "runs/a");
   EXPECT_THAT(table, HasSubstr("test accuracy         0.9405\n"));
   EXPECT_THAT(table, HasSubstr("  without views       0.9312\n"));

@@ -76,11 +76,14 @@ struct RunResults {
   int rollbacks = 0;
   std::int64_t skipped_steps = 0;  // of `steps`, those that rollbacks left without training
   std::optional<LossScaleMetrics> loss_scale;
-  double images_per_second = 0;  // of train_seconds
   std::uint64_t peak_device_bytes = 0;
   CommunicationResults communication;
   // ||w_r - mean|| / ||mean||, root mean square over the ranks r, before the last average of weights.
   std::optional<double> weight_distance;
+
+  double images_per_second() const {  // of train_seconds
+    return train_seconds > 0 ? static_cast<double>(images_seen) / train_seconds : 0;
+  }
 };
 
 // Of a run that goes on from a checkpoint: what earlier processes did.

@@ -179,7 +179,7 @@ std::string final_table(const RunFacts& facts, const RunResults& results, double
   rows.emplace_back("data", facts.data_name);
   rows.emplace_back("epochs", fmt::format("{} ({} steps)", results.epochs, with_commas(results.steps)));
   if (results.epochs > 0) rows.emplace_back("time per epoch", duration(results.train_seconds / results.epochs));
-  rows.emplace_back("images/s", with_commas(std::llround(results.images_per_second)));
+  rows.emplace_back("images/s", with_commas(std::llround(results.images_per_second())));
   rows.emplace_back("time", fmt::format("{} (start-up {}, training {}, evaluation {})", duration(seconds),
                                         duration(results.startup_seconds), duration(results.train_seconds),
                                         duration(results.evaluation_seconds)));

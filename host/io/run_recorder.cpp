@@ -104,8 +104,7 @@ void put_times(Json& summary, const RunResults& results, double seconds) {
     summary["checkpoint_seconds"] = results.checkpoint_seconds;
     summary["checkpoints"] = results.checkpoints;
   }
-  summary["images_per_second"] =
-      results.train_seconds > 0 ? static_cast<double>(results.images_seen) / results.train_seconds : 0;
+  summary["images_per_second"] = results.images_per_second();
   summary["peak_host_bytes"] = peak_host_bytes();
   summary["peak_device_bytes"] = results.peak_device_bytes;
 }

@@ -72,7 +72,6 @@ RunResults Trainer::run() {
   }
   const bool is_safe = parts_.checkpoints.finish();
   CONVOY_CHECK(is_safe || results_.stop_signal == 0, "stopped, but without a checkpoint of step {}", results_.steps);
-  results_.images_per_second = per_second(static_cast<double>(results_.images_seen), results_.train_seconds);
   results_.peak_device_bytes = parts_.backend.peak_allocated_bytes();
   results_.weight_distance = parts_.averager.distance();
   results_.communication = communication();
