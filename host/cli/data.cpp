@@ -32,8 +32,9 @@ int run(const DataArguments& arguments) {
   reject_overwriting("--picture", arguments.picture, "the data file", options.path);
   const Dataset data = load_dataset(options);
   if (const Extent& image = data.train.image; arguments.size && (image.height != size || image.width != size)) {
-    fail_usage("--size {}: {} has images of {}x{}, and only pictures of a folder are brought to a size", size,
-               options.path, image.height, image.width);
+    fail_usage(
+        "--size {}: {} has images of {}x{}, and only pictures of a folder and synthetic ones are brought to a size",
+        size, options.path, image.height, image.width);
   }
   for (const std::string& note : data.notes) fmt::print("{}\n", note);
   fmt::print("{}", to_text(describe(data)));

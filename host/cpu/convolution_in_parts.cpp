@@ -91,9 +91,7 @@ void ConvolutionInParts::backward_weights(const Operands& operands) {
     own.bias_gradient = bias;
     part_->backward_weights(own);
     if (shape_.weights_gradient) add_scaled(operands.weights_gradient, 1, filters, shape_.weights, context_);
-    if (shape_.bias_gradient) {
-      add_scaled(operands.bias_gradient, 1, bias, shape_.bias, context_);
-    }
+    if (shape_.bias_gradient) add_scaled(operands.bias_gradient, 1, bias, shape_.bias, context_);
   }
 }
 
