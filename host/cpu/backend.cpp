@@ -202,12 +202,13 @@ CpuBackend::CpuBackend(const CpuOptions& options) {
 
 Arena CpuBackend::allocate(std::size_t bytes, std::string_view what, Communicated) {
   if (bytes == 0) return {};
-  const std::size_t alignment = bytes < kHugePage ? kPage : kHugePage;
-  void* data = std::aligned_alloc(alignment, (bytes + alignment - 1) / alignment * alignment);
+  const std::size_t alignment = bytes < kHugePage / 2 ? kPage : kHugePage;
+  const std::size_t taken = (bytes + alignment - 1) / alignment * alignment;
+  void* data = std::aligned_alloc(alignment, taken);
   const bool is_evaluation = what.find("evaluation") != std::string_view::npos;
   CONVOY_CHECK(data != nullptr, "{}: {:.1f} MB of memory are not to be had; a smaller {} needs less", what,
                static_cast<double>(bytes) / 1e6, is_evaluation ? "--evaluation-batch" : "--batch");
-  ask_for_huge_pages(data, bytes);
+  ask_for_huge_pages(data, taken);  // to the end, too: collectives pin page by page
   std::memset(data, 0, bytes);
   const std::size_t now = account_->bytes.fetch_add(bytes) + bytes;
   if (now > account_->peak) account_->peak = now;
