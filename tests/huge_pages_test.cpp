@@ -52,8 +52,8 @@ TEST_F(HugePages, are_asked_for_large_arenas_of_the_cpu_and_not_for_small_ones) 
   const Arena large = backend->allocate(3 * kHugePage + 100, "large", Communicated::no);
   EXPECT_EQ(reinterpret_cast<std::uintptr_t>(large.data()) % kHugePage, 0U);
   EXPECT_TRUE(is_asked_for(large.data()));
-  EXPECT_TRUE(is_asked_for(static_cast<std::byte*>(large.data()) + 3 * kHugePage - 1));
-  const Arena small = backend->allocate(kHugePage / 2, "small", Communicated::no);
+  EXPECT_TRUE(is_asked_for(large.at(large.bytes() - 1)));
+  const Arena small = backend->allocate(kHugePage / 2 - 1, "small", Communicated::no);
   EXPECT_FALSE(is_asked_for(small.data()));
 }
 

@@ -61,6 +61,10 @@ class Mpi : public testing::Test {
   test::ShellOutcome launch(int ranks, const std::string& arguments) const {
     return shell(kLaunch + std::to_string(ranks) + " " + arguments);
   }
+  // By MPI's sums alone, as on several hosts.
+  test::ShellOutcome launch_unshared(int ranks, const std::string& arguments) const {
+    return shell("env CONVOY_SHARED_ARENAS=0 " + kLaunch + std::to_string(ranks) + " " + arguments);
+  }
   // Two workers, each with a command line of the shell for itself. One program for both: Open MPI 5.0.7's mpirun
   // crashes where each has its own.
   test::ShellOutcome launch_each(const std::string& first, const std::string& second,
@@ -95,6 +99,7 @@ int count_lines(const std::string& output, const std::string& words) {
   return count;
 }
 
+// To the bit where each process has one rank: they too are summed in their order.
 TEST_F(Mpi, processes_equal_as_many_virtual_ranks) {
   struct Job {
     int processes;
@@ -108,8 +113,25 @@ TEST_F(Mpi, processes_equal_as_many_virtual_ranks) {
     const auto alone = convoy(options + " --out alone --virtual-ranks " + job.ranks);
     ASSERT_EQ(alone.code, 0) << alone.output;
     const test::RunWeights found = test::weights_of(file("many")), expected = test::weights_of(file("alone"));
+    if (job.local == std::string_view("1")) EXPECT_EQ(found.trained, expected.trained) << job.policy;
     EXPECT_LT(test::distance(found.trained, expected.trained), kRounding) << job.policy << " " << job.processes;
     EXPECT_LT(test::distance(found.statistics, expected.statistics), kRounding) << job.policy << " " << job.processes;
+  }
+}
+
+TEST_F(Mpi, sums_of_mpi_equal_those_in_memory_that_ranks_share) {
+  for (const char* policy :
+       {"step", "every:4", "every:4 --average-delay 1", "every:4 --average-node every:2 --node-size 2"}) {
+    const std::string options = std::string(kTrain) + "--model smooth_norm.json --average " + policy;
+    const auto shared = launch(4, options + " --out shared");
+    ASSERT_EQ(shared.code, 0) << shared.output;
+    const auto apart = launch_unshared(4, options + " --out apart");
+    ASSERT_EQ(apart.code, 0) << apart.output;
+    const test::RunWeights found = test::weights_of(file("shared")), expected = test::weights_of(file("apart"));
+    EXPECT_LT(test::distance(found.trained, expected.trained), kRounding) << policy;
+    EXPECT_LT(test::distance(found.statistics, expected.statistics), kRounding) << policy;
+    fs::remove_all(file("shared"));
+    fs::remove_all(file("apart"));
   }
 }
 
@@ -117,9 +139,9 @@ TEST_F(Mpi, processes_equal_as_many_virtual_ranks) {
 TEST_F(Mpi, gradients_in_buckets_are_the_same_sums) {
   const std::string options = std::string(kTrain) + "--model smooth.json --average step ";
   for (const int ranks : {2, 3}) {
-    const auto whole = launch(ranks, options + "--gradient-bucket 0 --out whole");
+    const auto whole = launch_unshared(ranks, options + "--gradient-bucket 0 --out whole");
     ASSERT_EQ(whole.code, 0) << whole.output;
-    const auto parts = launch(ranks, options + "--gradient-bucket 1e-6 --out parts");
+    const auto parts = launch_unshared(ranks, options + "--gradient-bucket 1e-6 --out parts");
     ASSERT_EQ(parts.code, 0) << parts.output;
     const auto found = test::weights_of(file("parts")), expected = test::weights_of(file("whole"));
     if (ranks == 2) EXPECT_EQ(found, expected);

@@ -28,8 +28,6 @@ namespace {
 
 using cpu::Context;
 
-constexpr std::size_t kPage = 4096;
-
 // The calls of a step, kept to be called again.
 class Calls final : public Recording {
  public:
@@ -202,7 +200,7 @@ CpuBackend::CpuBackend(const CpuOptions& options) {
 
 Arena CpuBackend::allocate(std::size_t bytes, std::string_view what, Communicated) {
   if (bytes == 0) return {};
-  const std::size_t alignment = bytes < kHugePage / 2 ? kPage : kHugePage;
+  const std::size_t alignment = bytes < kHugePage / 2 ? page_size() : kHugePage;
   const std::size_t taken = (bytes + alignment - 1) / alignment * alignment;
   void* data = std::aligned_alloc(alignment, taken);
   const bool is_evaluation = what.find("evaluation") != std::string_view::npos;

@@ -2,10 +2,7 @@
 // and two threads.
 #include "cpu/winograd.hpp"
 
-#include <cstdlib>
-#include <string_view>
-
-#include "convoy/error.hpp"
+#include "io/environment_switch.hpp"
 
 namespace convoy::cpu {
 namespace {
@@ -42,12 +39,7 @@ bool is_symmetric(const Padding& padding) {
 
 }  // namespace
 
-bool is_winograd_wanted() {
-  const char* wish = std::getenv("CONVOY_CPU_WINOGRAD");
-  const std::string_view word = wish == nullptr ? "" : wish;
-  if (!word.empty() && word != "0" && word != "1") fail_usage("CONVOY_CPU_WINOGRAD is '{}'; expected 0 or 1", word);
-  return word != "0";
-}
+bool is_winograd_wanted() { return is_on_in_environment("CONVOY_CPU_WINOGRAD"); }
 
 bool is_winograd_faster(const ConvSpec& spec, int batch, Pass pass, const Context& context) {
   const bool is_possible = context.winograd && context.compute == DType::f32 && spec.kernel == Size2{3, 3} &&

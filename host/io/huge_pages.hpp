@@ -1,9 +1,11 @@
-// Memory in pages of 2 MB, where the system grants them.
+// The system's pages of memory, and those of 2 MB where it grants them.
 #pragma once
 
 #include <cstddef>
 
 namespace convoy {
+
+std::size_t page_size();  // bytes, of ordinary ones
 
 inline constexpr std::size_t kHugePage = std::size_t{2} << 20;
 

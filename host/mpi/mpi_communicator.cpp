@@ -1,4 +1,5 @@
-// Collectives over host arenas, in place, as non-blocking MPI operations on the MPI thread.
+// Collectives over host arenas, in place: as MPI operations on the MPI thread, or in memory that ranks of one host
+// share.
 #include "mpi/mpi_communicator.hpp"
 
 #include <mpi.h>
@@ -12,7 +13,9 @@
 #include <utility>
 
 #include "convoy/error.hpp"
+#include "io/environment_switch.hpp"
 #include "mpi/mpi_thread.hpp"
+#include "mpi/shared_arena.hpp"
 
 namespace convoy {
 namespace {
@@ -23,10 +26,19 @@ int count_of(std::size_t count) {
   return static_cast<int>(count);
 }
 
+class MpiCommunicator;
+
+struct SharedByGroup {
+  std::weak_ptr<SharedArena> arena;
+  const MpiCommunicator* group;
+};
+using SharedArenas = std::vector<SharedByGroup>;
+
 class MpiCommunicator final : public Communicator {
  public:
   // `group` is MPI_COMM_WORLD, or freed in the end.
-  MpiCommunicator(std::shared_ptr<MpiThread> thread, MPI_Comm group) : thread_(std::move(thread)), group_(group) {
+  MpiCommunicator(std::shared_ptr<MpiThread> thread, std::shared_ptr<SharedArenas> shared, MPI_Comm group)
+      : thread_(std::move(thread)), shared_(std::move(shared)), group_(group) {
     thread_->run([this] {
       check_mpi(MPI_Comm_rank(group_, &rank_), "MPI_Comm_rank");
       check_mpi(MPI_Comm_size(group_, &size_), "MPI_Comm_size");
@@ -39,7 +51,18 @@ class MpiCommunicator final : public Communicator {
   std::string_view kind() const override { return "mpi"; }
   int rank() const override { return rank_; }
   int size() const override { return size_; }
-  Attachment attach(const Arena&, Use) override { return nullptr; }
+
+  // The first group that shares an arena has it for itself.
+  Attachment attach(const Arena& arena, Use) override {
+    std::erase_if(*shared_, [](const SharedByGroup& one) { return one.arena.expired(); });
+    const bool is_shared = std::ranges::any_of(*shared_, [&](const SharedByGroup& one) {
+      return one.arena.lock()->holds({arena.floats(), 1});
+    });
+    const bool is_wanted = !is_shared && is_on_in_environment("CONVOY_SHARED_ARENAS");
+    std::shared_ptr<SharedArena> made = SharedArena::make(arena, *this, is_wanted);
+    if (made) shared_->push_back({made, this});
+    return made;
+  }
 
   void broadcast(FloatRange range, int root) override {
     const int count = count_of(range.count);
@@ -59,16 +82,22 @@ class MpiCommunicator final : public Communicator {
     return {number};
   }
 
-  // The blocking call has the better algorithms.
+  // MPI's blocking call has better algorithms than that which goes on beside.
   void average_and_join(FloatRange range) override {
     const auto begun = std::chrono::steady_clock::now();
     ++cost_.collectives;
     cost_.bytes += static_cast<std::int64_t>(range.count * sizeof(float));
-    bare_all_reduce(range, 1);
+    if (const std::shared_ptr<SharedArena> arena = shared_arena_of(range)) {
+      arena->sum(range);
+    } else {
+      bare_all_reduce(range, 1);
+    }
     const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - begun).count();
     cost_.seconds += seconds;
     cost_.exposed_seconds += seconds;
   }
+
+  bool is_faster_joined(FloatRange range) const override { return shared_arena_of(range) != nullptr; }
 
   void bare_all_reduce(FloatRange range, int times) override {
     const int count = count_of(range.count);
@@ -152,6 +181,15 @@ class MpiCommunicator final : public Communicator {
   void abort(int exit_code) noexcept override { thread_->abort(exit_code); }
 
  private:
+  // Null where this group shares none that holds the range.
+  std::shared_ptr<SharedArena> shared_arena_of(const FloatRange& range) const {
+    for (const SharedByGroup& one : *shared_) {
+      std::shared_ptr<SharedArena> arena = one.group == this ? one.arena.lock() : nullptr;
+      if (arena && arena->holds(range)) return arena;
+    }
+    return nullptr;
+  }
+
   MpiThread::Handle start_sum(void* values, int count, MPI_Datatype type, MPI_Op operation) {
     return thread_->start([=, this] { return sum_request(values, count, type, operation); });
   }
@@ -165,10 +203,11 @@ class MpiCommunicator final : public Communicator {
   std::unique_ptr<Communicator> new_group(const Split& split) {
     MPI_Comm group = MPI_COMM_NULL;
     thread_->run([&] { split(&group); });
-    return std::make_unique<MpiCommunicator>(thread_, group);
+    return std::make_unique<MpiCommunicator>(thread_, shared_, group);
   }
 
   std::shared_ptr<MpiThread> thread_;
+  std::shared_ptr<SharedArenas> shared_;  // of all groups that were split from one
   MPI_Comm group_;
   int rank_ = 0, size_ = 1;
   std::map<std::uint64_t, MpiThread::Handle> pending_;  // by the collective's number
@@ -178,7 +217,8 @@ class MpiCommunicator final : public Communicator {
 }  // namespace
 
 std::unique_ptr<Communicator> make_mpi_communicator(const Launch& launch) {
-  auto world = std::make_unique<MpiCommunicator>(std::make_shared<MpiThread>(), MPI_COMM_WORLD);
+  auto world = std::make_unique<MpiCommunicator>(std::make_shared<MpiThread>(), std::make_shared<SharedArenas>(),
+                                                 MPI_COMM_WORLD);
   check_launch(launch, world->size(), mpi_version());
   return world;
 }

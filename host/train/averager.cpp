@@ -113,9 +113,9 @@ void Averager::attach_arenas() {
   const auto attach = [this](Communicator& workers, const Arena& arena, Use use) {
     if (workers.size() > 1) attachments_.push_back(workers.attach(arena, use));
   };
+  if (!nodes_.empty()) attach(*nodes_.front().workers, first.weights.arena(), Use::most);
   attach(*world_.workers, gradients_ ? first.step.gradient_arena() : first.weights.arena(), of_world);
   if (late_) attach(*world_.workers, late_->sum, of_world);
-  if (!nodes_.empty()) attach(*nodes_.front().workers, first.weights.arena(), Use::most);
 }
 
 Averager::~Averager() = default;

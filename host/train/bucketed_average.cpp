@@ -1,10 +1,20 @@
-// Nothing is left to compute beside the last bucket, so that it takes the communicator's way for such a case. Buckets
-// lie side by side, so that one call makes means of all sums.
+// Nothing is left to compute beside the last bucket, so that it takes the communicator's way for such a case, and with
+// it those for which that way is faster anyhow. Buckets lie side by side, so that one call makes means of all sums.
 #include "train/bucketed_average.hpp"
 
 #include <algorithm>
+#include <utility>
 
 namespace convoy {
+namespace {
+
+// Of two that lie side by side.
+FloatRange together(const FloatRange& a, const FloatRange& b) {
+  if (a.count == 0) return b;
+  return {std::min(a.data, b.data), a.count + b.count};
+}
+
+}  // namespace
 
 FloatRange BucketedAverage::sum_of_this_worker(const GradientBucket& bucket) {
   float* sum = group_.ranks.front()->step.gradients() + bucket.offset;
@@ -16,18 +26,22 @@ FloatRange BucketedAverage::sum_of_this_worker(const GradientBucket& bucket) {
 
 void BucketedAverage::begin(const GradientBucket& bucket) {
   const FloatRange range = sum_of_this_worker(bucket);
-  started_.push_back({range, group_.workers->average(range)});
+  if (group_.workers->is_faster_joined(range)) {
+    postponed_ = together(postponed_, range);
+  } else {
+    started_.push_back({range, group_.workers->average(range)});
+  }
 }
 
 void BucketedAverage::finish(const GradientBucket& last) {
-  const FloatRange range = sum_of_this_worker(last);
-  FloatRange all = range;
+  const FloatRange rest = together(std::exchange(postponed_, {}), sum_of_this_worker(last));
+  FloatRange all = rest;
   for (const Started& started : started_) {
     group_.workers->join(started.pending);
-    all = {std::min(all.data, started.range.data), all.count + started.range.count};
+    all = together(all, started.range);
   }
   started_.clear();
-  group_.workers->average_and_join(range);
+  group_.workers->average_and_join(rest);
   backend_.scale(all.data, group_.share(), all.count);
 }
 

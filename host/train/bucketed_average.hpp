@@ -30,7 +30,9 @@ class BucketedAverage final : public GradientExchange {
 
   Backend& backend_;
   const RankGroup& group_;
-  std::vector<Started> started_;  // in this step
+  // In this step:
+  std::vector<Started> started_;
+  FloatRange postponed_;  // to the last
 };
 
 }  // namespace convoy

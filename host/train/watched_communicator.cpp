@@ -20,6 +20,7 @@ class WatchedCommunicator final : public Communicator {
     return inner_->attach(arena, use);
   }
   Pending average(FloatRange range) override { return inner_->average(range); }
+  bool is_faster_joined(FloatRange range) const override { return inner_->is_faster_joined(range); }
   CommunicationCost cost() const override { return inner_->cost(); }
   void abort(int exit_code) noexcept override { inner_->abort(exit_code); }
 

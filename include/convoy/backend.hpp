@@ -179,6 +179,7 @@ class Backend {
   virtual const DeviceInfo& info() const = 0;
   virtual DType compute_type() const = 0;
 
+  // Whole pages of its own, where it lies in host memory.
   virtual Arena allocate(std::size_t bytes, std::string_view what, Communicated = Communicated::no) = 0;
   // Device memory with these contents, read only. It may be the host's own memory, which must outlive it.
   virtual Arena share(const void* host, std::size_t bytes, std::string_view what) = 0;

@@ -57,7 +57,8 @@ class Communicator {
   virtual int rank() const = 0;
   virtual int size() const = 0;
 
-  // For speed alone: an arena that many collectives will be over. All ranks, arenas of one size, in one order.
+  // For speed alone: an arena that many collectives will be over. All ranks, arenas of one size, in one order. Of two
+  // communicators, the one that will be used more comes first.
   virtual Attachment attach(const Arena& arena, Use use) = 0;
   // Everyone gets root's values.
   virtual void broadcast(FloatRange range, int root) = 0;
@@ -73,6 +74,8 @@ class Communicator {
 
   // Both at once: where there is nothing to compute meanwhile, some libraries have a faster way.
   virtual void average_and_join(FloatRange range) { join(average(range)); }
+  // Whether that way is so much faster that starting early gains nothing.
+  virtual bool is_faster_joined(FloatRange) const { return false; }
 
   // The library's own all-reduce in place, so many times in a row, with nothing of this class around them and outside
   // its cost(): what a bench sets beside an average. Ordered with the compute stream as average_and_join is.

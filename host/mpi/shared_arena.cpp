@@ -1,0 +1,161 @@
+// Each rank sums its part of the range, through all arenas, between two meetings: one when all have written what is to
+// be summed, one when all sums are written.
+#include "mpi/shared_arena.hpp"
+
+#include <fmt/format.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <atomic>
+#include <chrono>
+#include <cstring>
+#include <functional>
+#include <optional>
+#include <random>
+#include <sstream>
+#include <string>
+#include <thread>
+#include <utility>
+
+#include "convoy/error.hpp"
+#include "io/huge_pages.hpp"
+
+namespace convoy {
+namespace {
+
+constexpr std::size_t kBlock = 1024;  // floats summed at a time, so that the sum stays in the first cache
+constexpr std::size_t kLine = 16;     // floats of a cache line, which two ranks should not write at once
+constexpr int kEagerPolls = 2000;     // that long without sleeping, but giving the core away
+constexpr std::chrono::microseconds kPause{50};
+
+std::size_t whole_pages(std::size_t bytes) { return (bytes + page_size() - 1) / page_size() * page_size(); }
+
+std::size_t begin_of_part(std::size_t part, std::size_t parts, std::size_t count) {
+  return part == parts ? count : count * part / parts / kLine * kLine;
+}
+
+// memcpy takes several times as long on some processors: its `rep movsb` is slow with lines that another core has.
+void copy(const float* from, std::size_t count, float* to) {
+#pragma omp simd
+  for (std::size_t i = 0; i < count; ++i) to[i] = from[i];
+}
+
+std::uint64_t draw_token() {
+  std::random_device device;
+  return std::uint64_t{device()} << 32 | device();
+}
+
+// What a rank tells the others; empty where it has nothing to share.
+struct Offer {
+  pid_t process = 0;
+  int file = -1;
+  std::uint64_t token = 0;
+  std::size_t bytes = 0;
+
+  std::string text() const { return fmt::format("{} {} {} {}", process, file, token, bytes); }
+  static Offer from(const std::string& text) {
+    Offer offer;
+    std::istringstream(text) >> offer.process >> offer.file >> offer.token >> offer.bytes;
+    return offer;
+  }
+};
+
+}  // namespace
+
+// By its token a rank knows that what it has mapped is what another offered, and not a file of that number in a process
+// of that number on another host.
+struct SharedArena::Meeting {
+  std::uint64_t token;
+  alignas(64) std::atomic<std::uint32_t> here;
+  alignas(64) std::atomic<std::uint32_t> round;
+};
+
+std::unique_ptr<SharedArena> SharedArena::make(const Arena& arena, Communicator& group, bool is_wanted) {
+  static_assert(std::atomic<std::uint32_t>::is_always_lock_free, "others would not work between processes");
+  const std::size_t pages = whole_pages(arena.bytes()), bytes = pages + sizeof(Meeting);
+  const auto meeting = [&](const SharedMemory& memory) { return reinterpret_cast<Meeting*>(memory.data() + pages); };
+  std::optional<SharedMemory> own = is_wanted ? SharedMemory::create(bytes) : std::nullopt;
+  Offer offer{.process = ::getpid(), .token = draw_token(), .bytes = bytes};
+  if (own) {
+    offer.file = own->file();
+    meeting(*own)->token = offer.token;
+  }
+  const std::vector<std::string> offers = group.gather(own ? offer.text() : "");
+  if (std::ranges::count(offers, "") > 0) return nullptr;
+
+  std::vector<SharedMemory> ranks;
+  bool are_all_mapped = true;
+  for (const std::string& text : offers) {
+    const Offer other = Offer::from(text);
+    CONVOY_CHECK(other.bytes == bytes, "an arena of {} bytes is attached beside one of {}", bytes, other.bytes);
+    std::optional<SharedMemory> memory = SharedMemory::of_process(other.process, other.file, bytes);
+    are_all_mapped = memory && meeting(*memory)->token == other.token;
+    if (!are_all_mapped) break;
+    ranks.push_back(std::move(*memory));
+  }
+  if (are_all_mapped) {
+    std::memcpy(own->data(), arena.data(), arena.bytes());
+    are_all_mapped = own->replace(arena.data(), pages);
+  }
+  const bool are_all_on_all = group.min_max(are_all_mapped ? 1 : 0).least == 1;
+  if (are_all_mapped && !are_all_on_all) make_private(arena.data(), pages);
+  if (!are_all_on_all) return nullptr;
+  return std::unique_ptr<SharedArena>(new SharedArena(arena, group.rank(), std::move(ranks)));
+}
+
+SharedArena::SharedArena(const Arena& arena, int rank, std::vector<SharedMemory> ranks)
+    : data_(arena.floats()),
+      bytes_(whole_pages(arena.bytes())),
+      rank_(static_cast<std::size_t>(rank)),
+      ranks_(std::move(ranks)) {}
+
+SharedArena::~SharedArena() { make_private(data_, bytes_); }
+
+bool SharedArena::holds(const FloatRange& range) const {
+  const float* end = data_ + bytes_ / sizeof(float);
+  return std::greater_equal<>()(range.data, data_) && std::less_equal<>()(range.data + range.count, end);
+}
+
+float* SharedArena::of_rank(std::size_t rank, std::size_t offset) const {
+  return reinterpret_cast<float*>(ranks_[rank].data()) + offset;
+}
+
+void SharedArena::sum(const FloatRange& range) {
+  CONVOY_CHECK(holds(range), "a sum outside of the shared arena");
+  const auto offset = static_cast<std::size_t>(range.data - data_);
+  meet();
+  const std::size_t end = offset + begin_of_part(rank_ + 1, ranks_.size(), range.count);
+  for (std::size_t at = offset + begin_of_part(rank_, ranks_.size(), range.count); at < end; at += kBlock) {
+    const std::size_t count = std::min(kBlock, end - at);
+    std::array<float, kBlock> sum;
+    copy(of_rank(0, at), count, sum.data());
+    for (std::size_t rank = 1; rank < ranks_.size(); ++rank) {
+      const float* more = of_rank(rank, at);
+#pragma omp simd
+      for (std::size_t i = 0; i < count; ++i) sum[i] += more[i];
+    }
+    for (std::size_t rank = 0; rank < ranks_.size(); ++rank) copy(sum.data(), count, of_rank(rank, at));
+  }
+  meet();
+}
+
+// Whoever comes last opens the next round.
+void SharedArena::meet() {
+  Meeting& meeting = *reinterpret_cast<Meeting*>(ranks_.front().data() + bytes_);
+  const std::uint32_t round = meeting.round.load(std::memory_order_acquire);
+  if (meeting.here.fetch_add(1, std::memory_order_acq_rel) + 1 == ranks_.size()) {
+    meeting.here.store(0, std::memory_order_relaxed);
+    meeting.round.store(round + 1, std::memory_order_release);
+    return;
+  }
+  for (int polls = 0; meeting.round.load(std::memory_order_acquire) == round; ++polls) {
+    if (polls < kEagerPolls) {
+      std::this_thread::yield();
+    } else {
+      std::this_thread::sleep_for(kPause);
+    }
+  }
+}
+
+}  // namespace convoy
