@@ -19,8 +19,8 @@
 #include <string_view>
 #include <vector>
 
+#include "io/host_info.hpp"
 #include "support/watchdog_job.hpp"
-#include "watchdog/addresses.hpp"
 #include "watchdog/socket.hpp"
 
 namespace convoy {
@@ -46,8 +46,8 @@ TEST(Watchdog, a_killed_rank_is_named_at_once_with_what_it_did) {
   job.signal(2, SIGKILL);
   EXPECT_LT(job.seconds_until("0 prints", 5), 1);
   EXPECT_THAT(job.exit_codes(2), ElementsAre(1, 1, -SIGKILL));
-  EXPECT_THAT(job.printed(), ElementsAre(StartsWith("convoy: rank 2 on " + watchdog::host_name() +
-                                                    " died in training, epoch 1, step ")));
+  EXPECT_THAT(job.printed(),
+              ElementsAre(StartsWith("convoy: rank 2 on " + host_name() + " died in training, epoch 1, step ")));
   EXPECT_THAT(job.lines(), AllOf(Contains("0 learns died of 2"), Contains("1 learns died of 2")));
 }
 
@@ -64,8 +64,8 @@ TEST(Watchdog, the_death_of_rank_0_ends_the_others_and_one_of_them_says_so) {
   job.signal(0, SIGKILL);
   EXPECT_LT(job.seconds_until("prints", 5), 1);
   EXPECT_THAT(job.exit_codes(2), ElementsAre(-SIGKILL, 1, 1));
-  EXPECT_THAT(job.printed(), ElementsAre(StartsWith("convoy: rank 0 on " + watchdog::host_name() +
-                                                    " died in training, epoch 1, step ")));
+  EXPECT_THAT(job.printed(),
+              ElementsAre(StartsWith("convoy: rank 0 on " + host_name() + " died in training, epoch 1, step ")));
   EXPECT_THAT(job.lines(), AllOf(Contains("1 learns died of 0"), Contains("2 learns died of 0")));
 }
 
@@ -133,8 +133,7 @@ TEST(Watchdog, ranks_of_one_process_die_together) {
   job.wait_until_running();
   job.signal(1, SIGKILL);
   EXPECT_THAT(job.exit_codes(2), ElementsAre(1, -SIGKILL));
-  EXPECT_THAT(job.printed(),
-              ElementsAre(StartsWith("convoy: ranks 2, 3 on " + watchdog::host_name() + " died in training")));
+  EXPECT_THAT(job.printed(), ElementsAre(StartsWith("convoy: ranks 2, 3 on " + host_name() + " died in training")));
 }
 
 // A Watchdog of the test's own process, and what it says.

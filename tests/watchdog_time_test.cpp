@@ -14,8 +14,8 @@
 #include <string>
 #include <vector>
 
+#include "io/host_info.hpp"
 #include "support/watchdog_job.hpp"
-#include "watchdog/addresses.hpp"
 #include "watchdog/watchdog.hpp"
 
 namespace convoy {
@@ -32,7 +32,7 @@ using testing::StartsWith;
 
 constexpr double kTimeout = 1.5;
 
-std::string host() { return watchdog::host_name(); }
+std::string host() { return host_name(); }
 
 // Rank 2 takes its time over step 340; the others are one collective ahead and wait for it there.
 void leave_rank_2_behind(Watchdog& watchdog, int process) {

@@ -1,4 +1,4 @@
-// Linux: /proc/self/status, gethostname and environ.
+// Linux: /proc/self/status, gethostname, environ and the kernel's names for its namespaces.
 #include "io/host_info.hpp"
 
 #include <fmt/chrono.h>
@@ -10,12 +10,30 @@
 #include <fstream>
 #include <sstream>
 
+#include "convoy/checksum.hpp"
+
 namespace convoy {
+namespace {
+
+// Where `link`, of /proc/self/ns, leads in this boot of the kernel.
+std::uint64_t namespace_id(const char* link) {
+  std::string text;
+  std::ifstream("/proc/sys/kernel/random/boot_id") >> text;
+  std::array<char, 64> target{};
+  if (::readlink(link, target.data(), target.size() - 1) > 0) text += target.data();
+  return checksum(text.data(), text.size());
+}
+
+}  // namespace
 
 std::string host_name() {
   std::array<char, 256> name{};
   return ::gethostname(name.data(), name.size() - 1) == 0 ? name.data() : "";
 }
+
+std::uint64_t network_id() { return namespace_id("/proc/self/ns/net"); }
+
+std::uint64_t process_space_id() { return namespace_id("/proc/self/ns/pid"); }
 
 std::uint64_t peak_host_bytes() {
   std::ifstream status("/proc/self/status");

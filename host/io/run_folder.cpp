@@ -16,6 +16,7 @@
 #include <utility>
 
 #include "convoy/error.hpp"
+#include "io/host_info.hpp"
 #include "io/atomic_file.hpp"
 
 namespace convoy {
@@ -51,11 +52,7 @@ int try_lock(const fs::path& folder, std::string& holder) {
        holder.empty() ? "" : fmt::format(" ({})", holder));
 }
 
-std::string self() {
-  std::array<char, 256> host{};
-  if (::gethostname(host.data(), host.size() - 1) != 0) host[0] = '\0';
-  return fmt::format("process {} on {}", ::getpid(), host.data());
-}
+std::string self() { return fmt::format("process {} on {}", ::getpid(), host_name()); }
 
 // A folder that vanishes meanwhile was a run's.
 bool is_run_or_empty(const fs::path& folder) {

@@ -32,7 +32,8 @@ std::optional<SharedMemory> SharedMemory::create(std::size_t bytes) {
 }
 
 std::optional<SharedMemory> SharedMemory::of_process(pid_t process, int file, std::size_t bytes) {
-  const int own = ::open(fmt::format("/proc/{}/fd/{}", process, file).c_str(), O_RDWR | O_CLOEXEC | O_NONBLOCK);
+  const int own =
+      ::open(fmt::format("/proc/{}/fd/{}", process, file).c_str(), O_RDWR | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
   if (own < 0) return std::nullopt;
   struct stat status {};
   if (::fstat(own, &status) != 0 || !S_ISREG(status.st_mode) || status.st_size < static_cast<off_t>(bytes)) {

@@ -19,6 +19,7 @@
 #include <utility>
 
 #include "convoy/error.hpp"
+#include "io/host_info.hpp"
 #include "io/huge_pages.hpp"
 
 namespace convoy {
@@ -48,23 +49,24 @@ std::uint64_t draw_token() {
 
 // What a rank tells the others; empty where it has nothing to share.
 struct Offer {
+  std::uint64_t process_space = 0;
   pid_t process = 0;
   int file = -1;
   std::uint64_t token = 0;
   std::size_t bytes = 0;
 
-  std::string text() const { return fmt::format("{} {} {} {}", process, file, token, bytes); }
+  std::string text() const { return fmt::format("{} {} {} {} {}", process_space, process, file, token, bytes); }
   static Offer from(const std::string& text) {
     Offer offer;
-    std::istringstream(text) >> offer.process >> offer.file >> offer.token >> offer.bytes;
+    std::istringstream(text) >> offer.process_space >> offer.process >> offer.file >> offer.token >> offer.bytes;
     return offer;
   }
 };
 
 }  // namespace
 
-// By its token a rank knows that what it has mapped is what another offered, and not a file of that number in a process
-// of that number on another host.
+// By its token a rank knows that what it has mapped is what another offered: copies of one virtual machine, which have
+// one process space by their own account, may have a file of that number in a process of that number each.
 struct SharedArena::Meeting {
   std::uint64_t token;
   alignas(64) std::atomic<std::uint32_t> here;
@@ -76,7 +78,7 @@ std::unique_ptr<SharedArena> SharedArena::make(const Arena& arena, Communicator&
   const std::size_t pages = whole_pages(arena.bytes()), bytes = pages + sizeof(Meeting);
   const auto meeting = [&](const SharedMemory& memory) { return reinterpret_cast<Meeting*>(memory.data() + pages); };
   std::optional<SharedMemory> own = is_wanted ? SharedMemory::create(bytes) : std::nullopt;
-  Offer offer{.process = ::getpid(), .token = draw_token(), .bytes = bytes};
+  Offer offer{.process_space = process_space_id(), .process = ::getpid(), .token = draw_token(), .bytes = bytes};
   if (own) {
     offer.file = own->file();
     meeting(*own)->token = offer.token;
@@ -89,7 +91,9 @@ std::unique_ptr<SharedArena> SharedArena::make(const Arena& arena, Communicator&
   for (const std::string& text : offers) {
     const Offer other = Offer::from(text);
     CONVOY_CHECK(other.bytes == bytes, "an arena of {} bytes is attached beside one of {}", bytes, other.bytes);
-    std::optional<SharedMemory> memory = SharedMemory::of_process(other.process, other.file, bytes);
+    std::optional<SharedMemory> memory = other.process_space == offer.process_space
+                                             ? SharedMemory::of_process(other.process, other.file, bytes)
+                                             : std::nullopt;
     are_all_mapped = memory && meeting(*memory)->token == other.token;
     if (!are_all_mapped) break;
     ranks.push_back(std::move(*memory));

@@ -8,7 +8,7 @@
 namespace convoy {
 namespace {
 
-// Of two that lie side by side.
+// Their union, once all that lies between them is in one of them.
 FloatRange together(const FloatRange& a, const FloatRange& b) {
   if (a.count == 0) return b;
   return {std::min(a.data, b.data), a.count + b.count};

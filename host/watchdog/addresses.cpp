@@ -1,4 +1,4 @@
-// getifaddrs, getaddrinfo and the kernel's names for its namespaces; nothing here throws but for want of memory.
+// getifaddrs and getaddrinfo; nothing here throws but for want of memory.
 #include "watchdog/addresses.hpp"
 
 #include <arpa/inet.h>
@@ -6,14 +6,12 @@
 #include <net/if.h>
 #include <netdb.h>
 #include <netinet/in.h>
-#include <unistd.h>
 
 #include <algorithm>
 #include <array>
-#include <fstream>
 #include <memory>
 
-#include "convoy/checksum.hpp"
+#include "io/host_info.hpp"
 
 namespace convoy::watchdog {
 namespace {
@@ -49,15 +47,6 @@ void add(std::vector<Address>& addresses, const std::string& text, std::uint16_t
   addresses.push_back(address);
 }
 
-// Where `link`, of /proc/self/ns, leads in this boot of the kernel.
-std::uint64_t namespace_id(const char* link) {
-  std::string text;
-  std::ifstream("/proc/sys/kernel/random/boot_id") >> text;
-  std::array<char, 64> target{};
-  if (::readlink(link, target.data(), target.size() - 1) > 0) text += target.data();
-  return checksum(text.data(), text.size());
-}
-
 }  // namespace
 
 std::vector<std::string> interface_addresses() {
@@ -73,15 +62,6 @@ std::vector<std::string> interface_addresses() {
     }
   return addresses;
 }
-
-std::string host_name() {
-  std::array<char, 256> name{};
-  return ::gethostname(name.data(), name.size() - 1) == 0 ? name.data() : "";
-}
-
-std::uint64_t network_id() { return namespace_id("/proc/self/ns/net"); }
-
-std::uint64_t process_space_id() { return namespace_id("/proc/self/ns/pid"); }
 
 std::vector<Address> addresses_to_try(const Rendezvous& rendezvous) {
   std::vector<Address> addresses;

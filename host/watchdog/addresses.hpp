@@ -1,4 +1,4 @@
-// This machine's names and addresses, and the ways that lead to rank 0's process.
+// This machine's addresses, and the ways that lead to rank 0's process.
 #pragma once
 
 #include <sys/socket.h>
@@ -16,9 +16,6 @@ struct Address {
   socklen_t length = 0;
 };
 
-std::string host_name();
-std::uint64_t network_id();        // equal where two processes share their network: loopback connects them
-std::uint64_t process_space_id();  // equal where a process id means the same to both
 // Of the interfaces that are up, without loopback and link-local ones; IPv4 first.
 std::vector<std::string> interface_addresses();
 

@@ -7,6 +7,7 @@
 
 #include <algorithm>
 
+#include "io/host_info.hpp"
 #include "watchdog/addresses.hpp"
 #include "watchdog/wire.hpp"
 
@@ -71,8 +72,8 @@ Rendezvous Rendezvous::from_bytes(std::span<const std::uint8_t> bytes) {
 WatchdogListener WatchdogListener::open() {
   WatchdogListener listener;
   Rendezvous& rendezvous = listener.rendezvous_;
-  rendezvous.host = watchdog::host_name();
-  rendezvous.network = watchdog::network_id();
+  rendezvous.host = host_name();
+  rendezvous.network = network_id();
   rendezvous.addresses = watchdog::interface_addresses();
   const auto size = static_cast<ssize_t>(rendezvous.token.size());
   if (::getrandom(rendezvous.token.data(), rendezvous.token.size(), 0) != size) return listener;

@@ -17,7 +17,7 @@
 #include <system_error>
 #include <utility>
 
-#include "watchdog/addresses.hpp"
+#include "io/host_info.hpp"
 #include "watchdog/debugger.hpp"
 #include "watchdog/role.hpp"
 
