@@ -228,8 +228,9 @@ Arena CudaBackend::allocate(std::size_t bytes, std::string_view what, Communicat
     CHECK_CUDA(cudaMemGetInfo(&free, &total));
     fail(
         "GPU {}: {:.1f} MB for {} are not to be had: {:.1f} of {:.1f} MB are free, {:.1f} MB are this run's; a smaller "
-        "--batch needs less",
-        context_.device, megabytes(bytes), what, megabytes(free), megabytes(total), megabytes(account_->bytes));
+        "{} needs less",
+        context_.device, megabytes(bytes), what, megabytes(free), megabytes(total), megabytes(account_->bytes),
+        batch_option_of(what));
   }
   CHECK_CUDA(status);
   CHECK_CUDA(cudaMemsetAsync(data, 0, bytes, stream_.get()));

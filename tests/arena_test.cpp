@@ -304,5 +304,10 @@ TEST(ArenasOfTheCpu, every_isa_and_thread_count_accumulates_logits_alike) {
   }
 }
 
+TEST(ArenasOfEveryBackend, that_are_not_to_be_had_name_the_option_that_makes_them_smaller) {
+  EXPECT_EQ(batch_option_of("activations of the evaluation"), "--evaluation-batch");
+  EXPECT_EQ(batch_option_of("activations"), "--batch");
+}
+
 }  // namespace
 }  // namespace convoy

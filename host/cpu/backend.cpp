@@ -203,9 +203,8 @@ Arena CpuBackend::allocate(std::size_t bytes, std::string_view what, Communicate
   const std::size_t alignment = bytes < kHugePage / 2 ? page_size() : kHugePage;
   const std::size_t taken = (bytes + alignment - 1) / alignment * alignment;
   void* data = std::aligned_alloc(alignment, taken);
-  const bool is_evaluation = what.find("evaluation") != std::string_view::npos;
   CONVOY_CHECK(data != nullptr, "{}: {:.1f} MB of memory are not to be had; a smaller {} needs less", what,
-               static_cast<double>(bytes) / 1e6, is_evaluation ? "--evaluation-batch" : "--batch");
+               static_cast<double>(bytes) / 1e6, batch_option_of(what));
   ask_for_huge_pages(data, taken);  // to the end, too: collectives pin page by page
   std::memset(data, 0, bytes);
   const std::size_t now = account_->bytes.fetch_add(bytes) + bytes;

@@ -1,4 +1,5 @@
 // Device memory that frees itself.
+#include <string_view>
 #include <utility>
 
 #include "convoy/backend.hpp"
@@ -24,6 +25,10 @@ Arena& Arena::operator=(Arena&& other) noexcept {
 
 Arena::~Arena() {
   if (data_ != nullptr && release_) release_(data_);
+}
+
+std::string_view batch_option_of(std::string_view what) {
+  return what.find("evaluation") != std::string_view::npos ? "--evaluation-batch" : "--batch";
 }
 
 }  // namespace convoy

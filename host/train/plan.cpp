@@ -24,9 +24,7 @@ StepPlan::StepPlan(const RunConfig& config, const ParamLayout& layout, std::int6
   }
 }
 
-std::int64_t StepPlan::last_step() const {
-  return config_.steps > 0 ? std::min(config_.steps, scheduled_steps()) : scheduled_steps();
-}
+std::int64_t StepPlan::last_step() const { return config_.steps_to_take(steps_per_epoch_); }
 
 std::int64_t StepPlan::global_images(std::int64_t step) const {
   const std::int64_t first = step % steps_per_epoch_ * config_.batch;

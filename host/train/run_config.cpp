@@ -49,6 +49,11 @@ bool RunConfig::is_from_command_line(const std::string& option) const {
   return found != origins.end() && found->second == kCommandLine;
 }
 
+std::int64_t RunConfig::steps_to_take(std::int64_t steps_per_epoch) const {
+  const std::int64_t scheduled = steps_per_epoch * epochs;
+  return steps > 0 ? std::min(steps, scheduled) : scheduled;
+}
+
 GroupSettings RunConfig::group(const std::string& group_name) const {
   GroupSettings result = optimizer;
   const auto found = groups.find(group_name);

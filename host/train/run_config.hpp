@@ -143,6 +143,7 @@ struct RunConfig {
 
   // The settings of one parameter group: the run's own, and over them what the recipe says of this group.
   GroupSettings group(const std::string& group_name) const;
+  std::int64_t steps_to_take(std::int64_t steps_per_epoch) const;  // --steps may end a run before its last epoch
 };
 
 // One `--name value` of the command line; a group's is {"group", "NAME.option=value"}.

@@ -43,6 +43,9 @@ class Arena {
   Release release_;
 };
 
+// The option that makes arenas of such a name smaller: what to say where one is not to be had.
+std::string_view batch_option_of(std::string_view what);
+
 // Elements of an arena.
 struct ElementRange {
   std::size_t offset = 0, count = 0;

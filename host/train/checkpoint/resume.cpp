@@ -72,11 +72,6 @@ std::string value_of(const std::vector<Setting>& settings, std::string_view opti
              option, old_value.substr(0, kLongestShown), new_value.substr(0, kLongestShown));
 }
 
-std::int64_t steps_of(const RunConfig& config, std::int64_t steps_per_epoch) {
-  const std::int64_t scheduled = steps_per_epoch * config.epochs;
-  return config.steps > 0 ? std::min(config.steps, scheduled) : scheduled;
-}
-
 // Group settings may not change; the first of a group's options that does is shown. A group of a recipe that the run
 // does not have was none of its network's.
 void check_groups(const RunConfig& before, const RunConfig& after) {
@@ -113,7 +108,7 @@ void check_same(const RunConfig& asked, const Json& summary) {
   RunConfig wanted = asked;
   resolve_ranks(wanted, {.workers = summary.value("world_size", 1)});  // as the stored recipe is
   const auto steps = summary.value("steps", std::int64_t{0});
-  if (steps_of(wanted, steps / done.epochs) > steps) {
+  if (wanted.steps_to_take(steps / done.epochs) > steps) {
     fail_usage("{} is done and left no checkpoint to go on from; use another --out, with --checkpoint-every",
                asked.out);
   }
@@ -206,7 +201,7 @@ std::optional<std::string> finished_line(const RunConfig& config) {
   if (found.candidates.empty()) {
     if (!is_done) return std::nullopt;
     check_same(config, summary);
-  } else if (steps < steps_of(config, found.candidates.front().manifest.steps_per_epoch)) {
+  } else if (steps < config.steps_to_take(found.candidates.front().manifest.steps_per_epoch)) {
     return std::nullopt;
   }
   return fmt::format("the run in {} has taken its {} steps: nothing to resume", config.out, steps);
@@ -214,7 +209,7 @@ std::optional<std::string> finished_line(const RunConfig& config) {
 
 std::string line_of_an_earlier_end(const Manifest& manifest, std::int64_t last_step) {
   const RunConfig before = parse_recipe(manifest.resolved, kManifestName);
-  const bool had_ended = manifest.step == steps_of(before, manifest.steps_per_epoch);
+  const bool had_ended = manifest.step == before.steps_to_take(manifest.steps_per_epoch);
   if (manifest.world_size == 1 || !had_ended || last_step <= manifest.step) return "";
   const AveragingPolicy policy = AveragingPolicy::parse(before.average);
   const PolicyStep end{
