@@ -106,7 +106,7 @@ TEST_F(Mpi, processes_equal_as_many_virtual_ranks) {
     const char *local, *ranks, *policy;
   };
   for (const Job& job : {Job{4, "1", "4", "step"}, Job{3, "1", "3", "every:4"}, Job{2, "2", "4", "every:4"},
-                         Job{4, "1", "4", "epoch"}, Job{3, "1", "3", "never"}}) {
+                         Job{4, "1", "4", "epoch"}, Job{3, "1", "3", "never"}, Job{5, "1", "5", "every:2"}}) {
     const std::string options = std::string(kTrain) + "--model smooth_norm.json --average " + job.policy;
     const auto many = launch(job.processes, options + " --out many --virtual-ranks " + job.local);
     ASSERT_EQ(many.code, 0) << many.output;

@@ -66,7 +66,7 @@ TEST_P(NcclOnCuda, average_leaves_the_same_sum_on_every_rank) {
     run_ranks(GetParam(), [&](Communicator& host) {
       Rank rank(host, host.rank());
       const Arena arena = rank.upload(given[host.rank()] = rank.own_values(count));
-      rank.communicator->average_and_join({arena.floats(), count});
+      rank.communicator->average_and_join({arena.floats(), count}, 1);
       found[host.rank()] = rank.download(arena);
     });
     for (std::size_t i = 0; i < count; ++i) {
@@ -85,7 +85,7 @@ TEST_P(NcclOnCuda, deterministic_averages_add_in_the_order_of_ranks) {
       run_ranks(GetParam(), [&](Communicator& host) {
         Rank rank(host, host.rank(), true);
         const Arena arena = rank.upload(given[host.rank()] = rank.own_values(count + offset));
-        rank.communicator->average_and_join({arena.floats() + offset, count});
+        rank.communicator->average_and_join({arena.floats() + offset, count}, 1);
         found[host.rank()] = rank.download(arena);
       });
       for (std::size_t i = offset; i < count + offset; ++i) {
@@ -121,7 +121,7 @@ TEST_P(NcclOnCuda, attached_arenas_average_as_others_do) {
       Rank rank(host, host.rank());
       const Arena arena = rank.upload(std::vector<float>(kCount, static_cast<float>(host.rank() + 1)));
       const Attachment attachment = rank.communicator->attach(arena, use);
-      rank.communicator->average_and_join({arena.floats() + 1, kCount - 1});
+      rank.communicator->average_and_join({arena.floats() + 1, kCount - 1}, 1);
       found[host.rank()] = rank.download(arena);
     });
     std::vector<float> expected(kCount, static_cast<float>(GetParam() * (GetParam() + 1) / 2));
@@ -185,7 +185,7 @@ TEST_P(NcclOnCuda, cost_counts_collectives_bytes_and_time) {
   run_ranks(GetParam(), [&](Communicator& host) {
     Rank rank(host, host.rank());
     const Arena arena = rank.upload(rank.own_values(1000));
-    for (int i = 0; i < 3; ++i) rank.communicator->average_and_join({arena.floats(), 1000});
+    for (int i = 0; i < 3; ++i) rank.communicator->average_and_join({arena.floats(), 1000}, 1);
     rank.backend->wait();
     const CommunicationCost cost = rank.communicator->cost();
     EXPECT_EQ(cost.collectives, 3);
@@ -202,12 +202,12 @@ TEST_P(NcclOnCuda, the_device_says_where_it_waits_in_calls_and_in_recordings) {
     const FloatRange range{arena.floats(), 1000};
     const std::shared_ptr<const DeviceMark> mark = rank.communicator->device_mark();
     EXPECT_EQ(mark->position(), 0U);
-    rank.communicator->average_and_join(range);
+    rank.communicator->average_and_join(range, 1);
     rank.backend->wait();
     EXPECT_EQ(mark->position(), 2U) << "whoever has waited for the device knows";
     const auto recording = rank.backend->record(StepKind::full, [&] {  // two collectives, one wait
       rank.communicator->join(rank.communicator->average({range.data, 300}));
-      rank.communicator->average_and_join({range.data + 300, 700});
+      rank.communicator->average_and_join({range.data + 300, 700}, 1);
       rank.backend->scale(range.data, 0.5F, range.count);
     });
     for (std::uint64_t replay = 2; replay <= 5; ++replay) {
@@ -230,7 +230,7 @@ TEST_P(NcclOnCuda, bare_all_reduces_sum_so_often_in_the_order_of_the_compute_str
     for (int round = 0; round < 3; ++round) {  // enqueued without a wait in between
       rank.backend->copy(arena.data(), source.data(), arena.bytes());
       rank.communicator->bare_all_reduce(range, 2);
-      rank.communicator->average_and_join(range);
+      rank.communicator->average_and_join(range, 1);
       rank.communicator->bare_all_reduce(range, 1);
       rank.backend->copy(result.data(), arena.data(), arena.bytes());
       rank.backend->zero(arena.data(), arena.bytes());
@@ -256,7 +256,7 @@ TEST_P(NcclOnFourCudaDevices, split_averages_among_the_ranks_of_one_colour) {
     EXPECT_EQ(part->size(), 2);
     EXPECT_EQ(part->rank(), host.rank() / 2);
     const Arena arena = rank.upload({static_cast<float>(host.rank())});
-    part->average_and_join({arena.floats(), 1});
+    part->average_and_join({arena.floats(), 1}, 1);
     found[host.rank()] = rank.download(arena);
   });
   EXPECT_EQ(found, (std::vector<std::vector<float>>{{2}, {4}, {2}, {4}}));

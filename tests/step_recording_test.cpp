@@ -80,10 +80,10 @@ TEST_P(RecordedSteps, keep_narrow_weights_fresh_through_updates_and_averages) {
     step_->run(variant_);
     expect_narrow_weights_are_fresh();
   }
-  weights_->become_mean(weights_->communicated(), 3);
+  weights_->become_mean(weights_->communicated(), 1.0F / 3);
   expect_narrow_weights_are_fresh();
   weights_->touch();  // as others do who write weights: the next step finds the narrow ones stale
-  weights_->become_mean(weights_->communicated(), 3);
+  weights_->become_mean(weights_->communicated(), 1.0F / 3);
   step_->run_gradients(variant_);
   expect_narrow_weights_are_fresh();
   step_->run_update(variant_);
@@ -95,7 +95,7 @@ TEST_P(RecordedSteps, find_narrow_weights_and_norm_made_by_the_kernel_that_divid
   step_->run(variant_);
   const auto average = backend->record(StepKind::full, [&] {
     const Range range(*backend, "average");
-    weights_->become_mean(weights_->communicated(), 3, static_cast<double*>(square.data()));
+    weights_->become_mean(weights_->communicated(), 1.0F / 3, static_cast<double*>(square.data()));
     weights_->refresh_narrow();
   });
   for (int i = 0; i < 2; ++i) average->replay();

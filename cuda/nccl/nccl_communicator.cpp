@@ -205,9 +205,10 @@ class NcclCommunicator final : public Communicator {
   }
 
   // The mark comes before the collective: one that does not end might keep a mark beside it from being written.
-  void average_and_join(FloatRange range) override {
+  float average_and_join(FloatRange range, float factor) override {
     mark_.arrive();
     join(average(range));
+    return factor;
   }
 
   void bare_all_reduce(FloatRange range, int times) override {

@@ -16,8 +16,8 @@
 #include <utility>
 
 #include "convoy/error.hpp"
-#include "io/host_info.hpp"
 #include "io/atomic_file.hpp"
+#include "io/host_info.hpp"
 
 namespace convoy {
 namespace {

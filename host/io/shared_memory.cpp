@@ -6,10 +6,19 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <cerrno>
 #include <cstring>
 #include <utility>
 
+#include "convoy/error.hpp"
+#include "io/huge_pages.hpp"
+
 namespace convoy {
+namespace {
+
+constexpr int kTries = 100;
+
+}  // namespace
 
 std::optional<SharedMemory> SharedMemory::map(int file, std::size_t bytes) {
   void* data = ::mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, file, 0);
@@ -24,7 +33,11 @@ std::optional<SharedMemory> SharedMemory::create(std::size_t bytes) {
   const int file = ::memfd_create("convoy", MFD_CLOEXEC);
   if (file < 0) return std::nullopt;
   // Taken now: a page that is not to be had later would be a signal in the midst of a sum.
-  if (::posix_fallocate(file, 0, static_cast<off_t>(bytes)) != 0) {
+  int error = EINTR;
+  for (int tries = 0; error == EINTR && tries < kTries; ++tries) {  // a signal
+    error = ::posix_fallocate(file, 0, static_cast<off_t>(bytes));
+  }
+  if (error != 0) {
     ::close(file);
     return std::nullopt;
   }
@@ -53,19 +66,23 @@ SharedMemory::~SharedMemory() {
   if (data_ != nullptr) ::munmap(data_, bytes_);
 }
 
-bool SharedMemory::replace(void* pages, std::size_t bytes) const {
-  return ::mmap(pages, bytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED, file_, 0) != MAP_FAILED;
+// Of a mapping that failed, Linux may have taken away what was there.
+void SharedMemory::replace(void* pages, std::size_t bytes) const {
+  void* mapped = ::mmap(pages, bytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED, file_, 0);
+  CONVOY_CHECK(mapped == pages, "{} bytes of shared memory cannot be mapped: {}", bytes, std::strerror(errno));
+  ask_for_huge_pages(pages, bytes);  // granted where /sys/kernel/mm/transparent_hugepage/shmem_enabled says so
+}
+
+// Not by mremap, whose wrapper in UCX forgets where to.
+void SharedMemory::make_private(void* pages, std::size_t bytes) const {
+  void* mapped = ::mmap(pages, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0);
+  if (mapped != pages) return;  // in a destructor; what is shared will do
+  ask_for_huge_pages(pages, bytes);
+  std::memcpy(pages, data_, bytes);
 }
 
 void SharedMemory::forget_file() {
   if (file_ >= 0) ::close(std::exchange(file_, -1));
-}
-
-void make_private(void* pages, std::size_t bytes) {
-  void* own = ::mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-  if (own == MAP_FAILED) return;  // what is shared will do
-  std::memcpy(own, pages, bytes);
-  ::mremap(own, bytes, bytes, MREMAP_MAYMOVE | MREMAP_FIXED, pages);
 }
 
 }  // namespace convoy

@@ -23,8 +23,10 @@ class SharedMemory {
 
   std::byte* data() const { return data_; }
   int file() const { return file_; }
-  // Its first bytes, whole pages, in the place of private ones, whose contents are lost.
-  bool replace(void* pages, std::size_t bytes) const;
+  // Its first bytes, whole pages, in the place of private ones, whose contents are lost; and private pages in the place
+  // of those, with what they hold. Of a memory whose file is open, and of any.
+  void replace(void* pages, std::size_t bytes) const;
+  void make_private(void* pages, std::size_t bytes) const;
   void forget_file();
 
  private:
@@ -35,8 +37,5 @@ class SharedMemory {
   std::size_t bytes_;
   int file_;
 };
-
-// Private pages in the place of shared ones, with what these held.
-void make_private(void* pages, std::size_t bytes);
 
 }  // namespace convoy

@@ -30,7 +30,7 @@ class MpiCommunicator;
 
 struct SharedByGroup {
   std::weak_ptr<SharedArena> arena;
-  const MpiCommunicator* group;
+  const MpiCommunicator* group;  // which outlives it
 };
 using SharedArenas = std::vector<SharedByGroup>;
 
@@ -83,18 +83,19 @@ class MpiCommunicator final : public Communicator {
   }
 
   // MPI's blocking call has better algorithms than that which goes on beside.
-  void average_and_join(FloatRange range) override {
+  float average_and_join(FloatRange range, float factor) override {
     const auto begun = std::chrono::steady_clock::now();
     ++cost_.collectives;
     cost_.bytes += static_cast<std::int64_t>(range.count * sizeof(float));
     if (const std::shared_ptr<SharedArena> arena = shared_arena_of(range)) {
-      arena->sum(range);
+      arena->sum(range, std::exchange(factor, 1.0F));
     } else {
       bare_all_reduce(range, 1);
     }
     const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - begun).count();
     cost_.seconds += seconds;
     cost_.exposed_seconds += seconds;
+    return factor;
   }
 
   bool is_faster_joined(FloatRange range) const override { return shared_arena_of(range) != nullptr; }

@@ -36,10 +36,10 @@ std::size_t begin_of_part(std::size_t part, std::size_t parts, std::size_t count
   return part == parts ? count : count * part / parts / kLine * kLine;
 }
 
-// memcpy takes several times as long on some processors: its `rep movsb` is slow with lines that another core has.
-void copy(const float* from, std::size_t count, float* to) {
+// As a copy too: memcpy's `rep movsb` takes several times as long with lines that another core has.
+void scale(const float* from, float factor, std::size_t count, float* to) {
 #pragma omp simd
-  for (std::size_t i = 0; i < count; ++i) to[i] = from[i];
+  for (std::size_t i = 0; i < count; ++i) to[i] = factor * from[i];
 }
 
 std::uint64_t draw_token() {
@@ -69,12 +69,12 @@ struct Offer {
 // one process space by their own account, may have a file of that number in a process of that number each.
 struct SharedArena::Meeting {
   std::uint64_t token;
-  alignas(64) std::atomic<std::uint32_t> here;
-  alignas(64) std::atomic<std::uint32_t> round;
+  alignas(64) std::uint32_t here;
+  alignas(64) std::uint32_t round;
 };
 
 std::unique_ptr<SharedArena> SharedArena::make(const Arena& arena, Communicator& group, bool is_wanted) {
-  static_assert(std::atomic<std::uint32_t>::is_always_lock_free, "others would not work between processes");
+  static_assert(std::atomic_ref<std::uint32_t>::is_always_lock_free, "others would not work between processes");
   const std::size_t pages = whole_pages(arena.bytes()), bytes = pages + sizeof(Meeting);
   const auto meeting = [&](const SharedMemory& memory) { return reinterpret_cast<Meeting*>(memory.data() + pages); };
   std::optional<SharedMemory> own = is_wanted ? SharedMemory::create(bytes) : std::nullopt;
@@ -98,13 +98,9 @@ std::unique_ptr<SharedArena> SharedArena::make(const Arena& arena, Communicator&
     if (!are_all_mapped) break;
     ranks.push_back(std::move(*memory));
   }
-  if (are_all_mapped) {
-    std::memcpy(own->data(), arena.data(), arena.bytes());
-    are_all_mapped = own->replace(arena.data(), pages);
-  }
-  const bool are_all_on_all = group.min_max(are_all_mapped ? 1 : 0).least == 1;
-  if (are_all_mapped && !are_all_on_all) make_private(arena.data(), pages);
-  if (!are_all_on_all) return nullptr;
+  if (group.min_max(are_all_mapped ? 1 : 0).least == 0) return nullptr;
+  std::memcpy(own->data(), arena.data(), arena.bytes());
+  own->replace(arena.data(), pages);
   return std::unique_ptr<SharedArena>(new SharedArena(arena, group.rank(), std::move(ranks)));
 }
 
@@ -114,7 +110,7 @@ SharedArena::SharedArena(const Arena& arena, int rank, std::vector<SharedMemory>
       rank_(static_cast<std::size_t>(rank)),
       ranks_(std::move(ranks)) {}
 
-SharedArena::~SharedArena() { make_private(data_, bytes_); }
+SharedArena::~SharedArena() { ranks_[rank_].make_private(data_, bytes_); }
 
 bool SharedArena::holds(const FloatRange& range) const {
   const float* end = data_ + bytes_ / sizeof(float);
@@ -125,7 +121,7 @@ float* SharedArena::of_rank(std::size_t rank, std::size_t offset) const {
   return reinterpret_cast<float*>(ranks_[rank].data()) + offset;
 }
 
-void SharedArena::sum(const FloatRange& range) {
+void SharedArena::sum(const FloatRange& range, float factor) {
   CONVOY_CHECK(holds(range), "a sum outside of the shared arena");
   const auto offset = static_cast<std::size_t>(range.data - data_);
   meet();
@@ -133,13 +129,13 @@ void SharedArena::sum(const FloatRange& range) {
   for (std::size_t at = offset + begin_of_part(rank_, ranks_.size(), range.count); at < end; at += kBlock) {
     const std::size_t count = std::min(kBlock, end - at);
     std::array<float, kBlock> sum;
-    copy(of_rank(0, at), count, sum.data());
+    scale(of_rank(0, at), 1, count, sum.data());
     for (std::size_t rank = 1; rank < ranks_.size(); ++rank) {
       const float* more = of_rank(rank, at);
 #pragma omp simd
       for (std::size_t i = 0; i < count; ++i) sum[i] += more[i];
     }
-    for (std::size_t rank = 0; rank < ranks_.size(); ++rank) copy(sum.data(), count, of_rank(rank, at));
+    for (std::size_t rank = 0; rank < ranks_.size(); ++rank) scale(sum.data(), factor, count, of_rank(rank, at));
   }
   meet();
 }
@@ -147,13 +143,14 @@ void SharedArena::sum(const FloatRange& range) {
 // Whoever comes last opens the next round.
 void SharedArena::meet() {
   Meeting& meeting = *reinterpret_cast<Meeting*>(ranks_.front().data() + bytes_);
-  const std::uint32_t round = meeting.round.load(std::memory_order_acquire);
-  if (meeting.here.fetch_add(1, std::memory_order_acq_rel) + 1 == ranks_.size()) {
-    meeting.here.store(0, std::memory_order_relaxed);
-    meeting.round.store(round + 1, std::memory_order_release);
+  const std::atomic_ref here(meeting.here), round(meeting.round);
+  const std::uint32_t now = round.load(std::memory_order_acquire);
+  if (here.fetch_add(1, std::memory_order_acq_rel) + 1 == ranks_.size()) {
+    here.store(0, std::memory_order_relaxed);
+    round.store(now + 1, std::memory_order_release);
     return;
   }
-  for (int polls = 0; meeting.round.load(std::memory_order_acquire) == round; ++polls) {
+  for (int polls = 0; round.load(std::memory_order_acquire) == now; ++polls) {
     if (polls < kEagerPolls) {
       std::this_thread::yield();
     } else {

@@ -14,7 +14,7 @@ namespace convoy {
 // Ends before the arena, whose memory is its own again then.
 class SharedArena {
  public:
-  // All ranks of `group`, arenas of one size that consist of whole pages of their own, as Backend::allocate gives them
+  // All ranks of `group`; arenas of one size that consist of whole pages of their own, as Backend::allocate gives them
   // on a CPU, and are not shared yet. Null, on all ranks, where not every one wants it and can map every other's: on
   // several hosts, or in containers of their own.
   static std::unique_ptr<SharedArena> make(const Arena& arena, Communicator& group, bool is_wanted);
@@ -23,8 +23,8 @@ class SharedArena {
   ~SharedArena();
 
   bool holds(const FloatRange& range) const;
-  // All ranks, the same range: in place, the sum over the ranks in their order. Waits.
-  void sum(const FloatRange& range);
+  // All ranks, the same range: in place, `factor` times the sum over the ranks in their order. Waits.
+  void sum(const FloatRange& range, float factor);
 
  private:
   struct Meeting;

@@ -31,7 +31,7 @@ double seconds_of_average(Backend& backend, Communicator& pair, FloatRange range
   for (int i = 0; i <= repetitions; ++i) {
     meet(pair);
     const auto begun = std::chrono::steady_clock::now();
-    pair.average_and_join(range);
+    pair.average_and_join(range, 1);
     backend.wait();
     const double taken = std::chrono::duration<double>(std::chrono::steady_clock::now() - begun).count();
     if (i > 0) seconds.push_back(taken);  // the first one makes connections

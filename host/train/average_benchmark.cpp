@@ -98,6 +98,10 @@ AverageTimes measure_average(Backend& backend, Communicator& communicator, const
   group.workers = &communicator;
   group.size = static_cast<std::size_t>(workers);
   backend.zero(range.data, range.count * sizeof(float));  // so that no number of sums ends in infinity
+  // Where averages have a way of their own, in memory that is made for it, the library has ordinary memory.
+  const bool has_own_way = communicator.is_faster_joined(range);
+  const Arena ordinary = backend.allocate(has_own_way ? range.count * sizeof(float) : 0, "bare sums");
+  float* const bare = has_own_way ? ordinary.floats() : range.data;
   std::vector<std::size_t> sizes(std::begin(kSizes), std::end(kSizes));
   const std::size_t whole = range.count * sizeof(float);
   std::erase_if(sizes, [&](std::size_t bytes) { return bytes >= whole; });
@@ -107,12 +111,13 @@ AverageTimes measure_average(Backend& backend, Communicator& communicator, const
     const FloatRange part{range.data, bytes / sizeof(float)};
     const auto average = [&] {
       if (bytes < whole) return mean_over_group(backend, group, part);
-      communicator.average_and_join(range);
-      weights.become_mean(range, group.size, static_cast<double*>(square.data()));
+      const float left = communicator.average_and_join(range, group.share());
+      weights.become_mean(range, left, static_cast<double*>(square.data()));
     };
-    const std::vector<double> found =
-        time_in_turn(backend, communicator, rounds, progress,
-                     {repeated(average), [&](int in_row) { communicator.bare_all_reduce(part, in_row); }});
+    const std::vector<double> found = time_in_turn(backend, communicator, rounds, progress,
+                                                   {repeated(average), [&](int in_row) {
+                                                      communicator.bare_all_reduce({bare, part.count}, in_row);
+                                                    }});
     times.sizes.push_back({.bytes = bytes, .average = found[0], .bare = found[1]});
   }
   return times;

@@ -116,6 +116,7 @@ void Averager::attach_arenas() {
   if (!nodes_.empty()) attach(*nodes_.front().workers, first.weights.arena(), Use::most);
   attach(*world_.workers, gradients_ ? first.step.gradient_arena() : first.weights.arena(), of_world);
   if (late_) attach(*world_.workers, late_->sum, of_world);
+  attach(*world_.workers, averaged_.arena(), Use::some);
 }
 
 Averager::~Averager() = default;
@@ -174,9 +175,9 @@ void Averager::average_world(std::int64_t step) {
   }
   Weights& first = ranks_.front()->weights;
   const RangeOf range_of = config_.averaging.moments == MomentsRule::average ? weights_with_moments_of : weights_of;
-  sum_into_first(backend_, world_, range_of);
+  const float left = sum_into_first(backend_, world_, range_of);
   if (config_.averaging.outer != OuterKind::average) first.touch();  // which goes on from the mean: no narrow one yet
-  first.become_mean(range_of(*ranks_.front()), world_.size, static_cast<double*>(square_of_mean_.data()));
+  first.become_mean(range_of(*ranks_.front()), left, static_cast<double*>(square_of_mean_.data()));
   mean_square_ = mean_square;
   outer_.step(first.data(), ranks_.front()->plan.learning_rate(step));
   share_weights(world_, range_of);
@@ -221,8 +222,8 @@ void Averager::average_nodes() {
   const Range range(backend_, "average inside nodes");
   for (const RankGroup& node : nodes_) {
     if (node.size == 1) continue;
-    sum_into_first(backend_, node, weights_of);
-    node.ranks.front()->weights.become_mean(weights_of(*node.ranks.front()), node.size);
+    const float left = sum_into_first(backend_, node, weights_of);
+    node.ranks.front()->weights.become_mean(weights_of(*node.ranks.front()), left);
     share_weights(node, weights_of);
   }
 }
@@ -267,9 +268,9 @@ void Averager::finish_late_average() {
   }
   // Moments have gone on meanwhile, and a correction as of the weights could make second ones negative.
   if (config_.averaging.moments == MomentsRule::average) {
-    sum_into_first(backend_, world_, moments_of);
+    const float left = sum_into_first(backend_, world_, moments_of);
     const FloatRange sum = moments_of(*ranks_.front());
-    backend_.scale(sum.data, world_.share(), sum.count);
+    if (left != 1) backend_.scale(sum.data, left, sum.count);
     share_first(backend_, world_, moments_of);
   }
   reset_moments();

@@ -35,14 +35,15 @@ void BucketedAverage::begin(const GradientBucket& bucket) {
 
 void BucketedAverage::finish(const GradientBucket& last) {
   const FloatRange rest = together(std::exchange(postponed_, {}), sum_of_this_worker(last));
-  FloatRange all = rest;
+  FloatRange undivided;
   for (const Started& started : started_) {
     group_.workers->join(started.pending);
-    all = together(all, started.range);
+    undivided = together(undivided, started.range);
   }
   started_.clear();
-  group_.workers->average_and_join(rest);
-  backend_.scale(all.data, group_.share(), all.count);
+  const float left = group_.workers->average_and_join(rest, group_.share());
+  if (left != 1) undivided = together(undivided, rest);
+  if (undivided.count > 0) backend_.scale(undivided.data, group_.share(), undivided.count);
 }
 
 }  // namespace convoy

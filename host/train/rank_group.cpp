@@ -8,16 +8,16 @@
 namespace convoy {
 
 void mean_over_group(Backend& backend, const RankGroup& group, FloatRange sum) {
-  group.workers->average_and_join(sum);
-  backend.scale(sum.data, group.share(), sum.count);
+  const float left = group.workers->average_and_join(sum, group.share());
+  if (left != 1) backend.scale(sum.data, left, sum.count);
 }
 
-void sum_into_first(Backend& backend, const RankGroup& group, const RangeOf& range) {
+float sum_into_first(Backend& backend, const RankGroup& group, const RangeOf& range) {
   const FloatRange sum = range(*group.ranks.front());
   for (std::size_t r = 1; r < group.ranks.size(); ++r) {
     backend.add_scaled(sum.data, 1, range(*group.ranks[r]).data, sum.count);
   }
-  group.workers->average_and_join(sum);
+  return group.workers->average_and_join(sum, group.share());
 }
 
 void share_first(Backend& backend, const RankGroup& group, const RangeOf& range) {

@@ -32,9 +32,9 @@ class WatchedCommunicator final : public Communicator {
     const Wait wait(*this);
     inner_->join(pending);
   }
-  void average_and_join(FloatRange range) override {
+  float average_and_join(FloatRange range, float factor) override {
     const Wait wait(*this);
-    inner_->average_and_join(range);
+    return inner_->average_and_join(range, factor);
   }
   void bare_all_reduce(FloatRange range, int times) override {
     const Wait wait(*this);

@@ -72,12 +72,11 @@ class Weights {
     touch();
   }
 
-  // `sums`, of weights or with moments, lie where an average over so many ranks has added: they become the means, in
-  // one pass with the narrow weights where those were fresh. What sum_of_squares says of the trainable means lies in
-  // `square`, device memory, if that is given.
-  void become_mean(FloatRange sums, std::size_t ranks, double* square = nullptr) {
-    const float factor = 1.0F / static_cast<float>(ranks);
-    if (sums.data != data()) backend_->scale(sums.data, factor, moment_elements());
+  // `sums`, of weights or with moments, are where an average has added; times `factor` they are the means, and become
+  // them, in one pass with the narrow weights where those were fresh. What sum_of_squares says of the trainable means
+  // lies in `square`, device memory, if that is given.
+  void become_mean(FloatRange sums, float factor, double* square = nullptr) {
+    if (sums.data != data() && factor != 1) backend_->scale(sums.data, factor, moment_elements());
     backend_->mean_of_sums({.values = data(),
                             .count = layout_->communicated_elements,
                             .factor = factor,

@@ -72,9 +72,13 @@ class Communicator {
   // Whether collectives may be part of a recorded step.
   virtual bool can_be_recorded() const { return true; }
 
-  // Both at once: where there is nothing to compute meanwhile, some libraries have a faster way.
-  virtual void average_and_join(FloatRange range) { join(average(range)); }
-  // Whether that way is so much faster that starting early gains nothing.
+  // Both at once: where there is nothing to compute meanwhile, some libraries have a faster way. For `factor` times the
+  // sum, what is there is still to be multiplied by what this returns: by 1 where that was done on the way.
+  virtual float average_and_join(FloatRange range, float factor) {
+    join(average(range));
+    return factor;
+  }
+  // Whether that way is so much faster that starting early gains nothing. The same on all ranks.
   virtual bool is_faster_joined(FloatRange) const { return false; }
 
   // The library's own all-reduce in place, so many times in a row, with nothing of this class around them and outside
