@@ -66,13 +66,11 @@ void mean_of_sums(const MeanArgs& args, const Context& context) {
   std::size_t done = 0;
   if (args.square != nullptr) {
     done = args.squared;
-    *args.square = args.factor == 1 ? sum_of_squares(args.values, done, context)
-                                    : sum_over_parts(done, context, [&](std::int64_t begin, std::int64_t end) {
-                                        return context.kernels->arena.scale_and_square(args.values + begin, args.factor,
-                                                                                       end - begin);
-                                      });
+    *args.square = sum_over_parts(done, context, [&](std::int64_t begin, std::int64_t end) {
+      return context.kernels->arena.scale_and_square(args.values + begin, args.factor, end - begin);
+    });
   }
-  if (args.factor != 1) scale(args.values + done, args.factor, args.count - done, context);
+  scale(args.values + done, args.factor, args.count - done, context);
 }
 
 double sum_of_squares(const float* values, std::size_t count, const Context& context) {

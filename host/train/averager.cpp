@@ -175,9 +175,9 @@ void Averager::average_world(std::int64_t step) {
   }
   Weights& first = ranks_.front()->weights;
   const RangeOf range_of = config_.averaging.moments == MomentsRule::average ? weights_with_moments_of : weights_of;
-  const float left = sum_into_first(backend_, world_, range_of);
+  sum_into_first(backend_, world_, range_of);
   if (config_.averaging.outer != OuterKind::average) first.touch();  // which goes on from the mean: no narrow one yet
-  first.become_mean(range_of(*ranks_.front()), left, static_cast<double*>(square_of_mean_.data()));
+  first.become_mean(range_of(*ranks_.front()), world_.share(), static_cast<double*>(square_of_mean_.data()));
   mean_square_ = mean_square;
   outer_.step(first.data(), ranks_.front()->plan.learning_rate(step));
   share_weights(world_, range_of);
@@ -222,8 +222,8 @@ void Averager::average_nodes() {
   const Range range(backend_, "average inside nodes");
   for (const RankGroup& node : nodes_) {
     if (node.size == 1) continue;
-    const float left = sum_into_first(backend_, node, weights_of);
-    node.ranks.front()->weights.become_mean(weights_of(*node.ranks.front()), left);
+    sum_into_first(backend_, node, weights_of);
+    node.ranks.front()->weights.become_mean(weights_of(*node.ranks.front()), node.share());
     share_weights(node, weights_of);
   }
 }
@@ -268,9 +268,9 @@ void Averager::finish_late_average() {
   }
   // Moments have gone on meanwhile, and a correction as of the weights could make second ones negative.
   if (config_.averaging.moments == MomentsRule::average) {
-    const float left = sum_into_first(backend_, world_, moments_of);
+    sum_into_first(backend_, world_, moments_of);
     const FloatRange sum = moments_of(*ranks_.front());
-    if (left != 1) backend_.scale(sum.data, left, sum.count);
+    backend_.scale(sum.data, world_.share(), sum.count);
     share_first(backend_, world_, moments_of);
   }
   reset_moments();

@@ -12,12 +12,12 @@ void mean_over_group(Backend& backend, const RankGroup& group, FloatRange sum) {
   if (left != 1) backend.scale(sum.data, left, sum.count);
 }
 
-float sum_into_first(Backend& backend, const RankGroup& group, const RangeOf& range) {
+void sum_into_first(Backend& backend, const RankGroup& group, const RangeOf& range) {
   const FloatRange sum = range(*group.ranks.front());
   for (std::size_t r = 1; r < group.ranks.size(); ++r) {
     backend.add_scaled(sum.data, 1, range(*group.ranks[r]).data, sum.count);
   }
-  return group.workers->average_and_join(sum, group.share());
+  group.workers->average_and_join(sum, 1);
 }
 
 void share_first(Backend& backend, const RankGroup& group, const RangeOf& range) {

@@ -25,8 +25,8 @@ using RangeOf = std::function<FloatRange(LocalRank&)>;  // of one length on all 
 
 // `sum`, this worker's share of a sum over the group, becomes the group's mean.
 void mean_over_group(Backend& backend, const RankGroup& group, FloatRange sum);
-// The first rank's range becomes the sum of all ranks', and their mean when it is multiplied by what this returns.
-float sum_into_first(Backend& backend, const RankGroup& group, const RangeOf& range);
+// The first rank's range becomes the sum of all ranks'.
+void sum_into_first(Backend& backend, const RankGroup& group, const RangeOf& range);
 // The first rank's range on all others of this worker.
 void share_first(Backend& backend, const RankGroup& group, const RangeOf& range);
 

@@ -76,7 +76,7 @@ class Weights {
   // them, in one pass with the narrow weights where those were fresh. What sum_of_squares says of the trainable means
   // lies in `square`, device memory, if that is given.
   void become_mean(FloatRange sums, float factor, double* square = nullptr) {
-    if (sums.data != data() && factor != 1) backend_->scale(sums.data, factor, moment_elements());
+    if (sums.data != data()) backend_->scale(sums.data, factor, moment_elements());
     backend_->mean_of_sums({.values = data(),
                             .count = layout_->communicated_elements,
                             .factor = factor,
