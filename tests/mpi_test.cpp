@@ -329,6 +329,7 @@ TEST_F(Mpi, the_bench_of_averages_prints_one_line_of_json_or_of_text) {
   EXPECT_EQ(json["workers"], 3);
   EXPECT_EQ(json["hosts"], 1);
   EXPECT_EQ(json["communicator"], "mpi");
+  EXPECT_EQ(json["in_shared_memory"], true);
   const double bytes = json["average_bytes"], average_seconds = json["average_seconds"];
   EXPECT_GT(bytes, 4 * 350'000);  // the parameters of `seed`, and what aligns them
   EXPECT_LT(bytes, 4 * 360'000);
@@ -348,10 +349,12 @@ TEST_F(Mpi, the_bench_of_averages_prints_one_line_of_json_or_of_text) {
   EXPECT_EQ(json["sizes"].back()["bare_seconds"], json["bare_seconds"]);
   const auto as_text = launch(2, bench + "20");
   ASSERT_EQ(as_text.code, 0) << as_text.output;
-  EXPECT_THAT(as_text.output, HasSubstr("seed, 2 workers by mpi: an average of 1.43 MB takes"));
+  EXPECT_THAT(as_text.output, HasSubstr("seed, 2 workers in memory that they share: an average of 1.43 MB takes"));
   EXPECT_THAT(as_text.output, HasSubstr("1 pair within a host: "));
   EXPECT_THAT(as_text.output, HasSubstr("a step of 10 images a worker takes"));
   EXPECT_THAT(as_text.output, testing::ContainsRegex("averages at every step add .* % from every:[0-9]+ on"));
+  const auto unshared = launch_unshared(2, bench + "20");
+  EXPECT_THAT(unshared.output, HasSubstr("seed, 2 workers by mpi: an average of 1.43 MB takes"));
 }
 
 TEST_F(Mpi, the_bench_of_averages_says_that_one_worker_has_nobody_to_average_with) {

@@ -43,9 +43,10 @@ struct Measured {
 void print_text(const Measured& measured) {
   const AverageTimes& times = measured.times;
   const AverageTimes::Size& whole = times.whole();
-  fmt::print("{}, {} workers by {}: an average of {:.2f} MB takes {:.3f} ms, {:.2f}x bare (medians of {})\n",
-             times.network, times.workers, measured.kind, 1e-6 * static_cast<double>(whole.bytes), 1e3 * whole.average,
-             whole.average / whole.bare, measured.repetitions);
+  fmt::print(
+      "{}, {} workers {}: an average of {:.2f} MB takes {:.3f} ms, {:.2f}x bare (medians of {})\n", times.network,
+      times.workers, times.in_shared_memory ? "in memory that they share" : fmt::format("by {}", measured.kind),
+      1e-6 * static_cast<double>(whole.bytes), 1e3 * whole.average, whole.average / whole.bare, measured.repetitions);
   fmt::print("{:>12} {:>12} {:>10} {:>6} {:>10} {:>10} {:>10}\n", "bytes", "average ms", "bare ms", "ratio", "GB/s",
              "bus GB/s", "bare bus");
   for (const AverageTimes::Size& size : times.sizes) {
@@ -74,6 +75,7 @@ void print_json(const Measured& measured) {
                                  {"workers", times.workers},
                                  {"hosts", measured.host_count()},
                                  {"communicator", measured.kind},
+                                 {"in_shared_memory", times.in_shared_memory},
                                  {"repetitions", measured.repetitions},
                                  {"average_bytes", whole.bytes},
                                  {"average_seconds", whole.average},

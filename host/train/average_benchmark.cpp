@@ -88,6 +88,7 @@ AverageTimes measure_average(Backend& backend, Communicator& communicator, const
                                                   {repeated([&] { step.run(); }), repeated(check), repeated(refresh)});
   AverageTimes times{.network = step.model().network.name,
                      .workers = workers,
+                     .in_shared_memory = communicator.is_faster_joined(range),
                      .sizes = {},
                      .images = own.batch,
                      .step = beside[0],
@@ -98,10 +99,9 @@ AverageTimes measure_average(Backend& backend, Communicator& communicator, const
   group.workers = &communicator;
   group.size = static_cast<std::size_t>(workers);
   backend.zero(range.data, range.count * sizeof(float));  // so that no number of sums ends in infinity
-  // Where averages have a way of their own, in memory that is made for it, the library has ordinary memory.
-  const bool has_own_way = communicator.is_faster_joined(range);
-  const Arena ordinary = backend.allocate(has_own_way ? range.count * sizeof(float) : 0, "bare sums");
-  float* const bare = has_own_way ? ordinary.floats() : range.data;
+  // The library's sums are of ordinary memory then, as without us.
+  const Arena ordinary = backend.allocate(times.in_shared_memory ? range.count * sizeof(float) : 0, "bare sums");
+  float* const bare = times.in_shared_memory ? ordinary.floats() : range.data;
   std::vector<std::size_t> sizes(std::begin(kSizes), std::end(kSizes));
   const std::size_t whole = range.count * sizeof(float);
   std::erase_if(sizes, [&](std::size_t bytes) { return bytes >= whole; });

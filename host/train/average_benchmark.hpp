@@ -22,8 +22,9 @@ struct AverageTimes {
 
   std::string network;
   int workers = 0;
-  std::vector<Size> sizes;  // rising, from one number to all that an average of the weights takes in
-  int images = 0;           // of this worker's step
+  bool in_shared_memory = false;  // of the workers, who need no library to sum there
+  std::vector<Size> sizes;        // rising, from one number to all that an average of the weights takes in
+  int images = 0;                 // of this worker's step
   double step = 0;
   double check = 0;    // the norms that are taken and agreed on before an average
   double refresh = 0;  // of the compute copies that the division has not made, by the next step
