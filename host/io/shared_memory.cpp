@@ -1,3 +1,4 @@
+// Linux: memfd_create(2), and proc_pid_fd(5), through which another process opens what has no name.
 #include "io/shared_memory.hpp"
 
 #include <fcntl.h>
@@ -16,7 +17,7 @@
 namespace convoy {
 namespace {
 
-constexpr int kTries = 100;
+constexpr int kTries = 100;  // of a call that signals interrupt
 
 }  // namespace
 
@@ -34,7 +35,7 @@ std::optional<SharedMemory> SharedMemory::create(std::size_t bytes) {
   if (file < 0) return std::nullopt;
   // Taken now: a page that is not to be had later would be a signal in the midst of a sum.
   int error = EINTR;
-  for (int tries = 0; error == EINTR && tries < kTries; ++tries) {  // a signal
+  for (int tries = 0; error == EINTR && tries < kTries; ++tries) {
     error = ::posix_fallocate(file, 0, static_cast<off_t>(bytes));
   }
   if (error != 0) {
