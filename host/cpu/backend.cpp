@@ -201,7 +201,7 @@ CpuBackend::CpuBackend(const CpuOptions& options) {
 Arena CpuBackend::allocate(std::size_t bytes, std::string_view what, Communicated) {
   if (bytes == 0) return {};
   const std::size_t alignment = bytes < kHugePage / 2 ? page_size() : kHugePage;
-  const std::size_t taken = (bytes + alignment - 1) / alignment * alignment;
+  const std::size_t taken = whole_pages(bytes, alignment);
   void* data = std::aligned_alloc(alignment, taken);
   CONVOY_CHECK(data != nullptr, "{}: {:.1f} MB of memory are not to be had; a smaller {} needs less", what,
                static_cast<double>(bytes) / 1e6, batch_option_of(what));

@@ -6,6 +6,7 @@
 namespace convoy {
 
 std::size_t page_size();  // bytes, of ordinary ones
+inline std::size_t whole_pages(std::size_t bytes, std::size_t page) { return (bytes + page - 1) / page * page; }
 
 inline constexpr std::size_t kHugePage = std::size_t{2} << 20;
 

@@ -1,7 +1,6 @@
 // Operations complete by tests, so that one that hangs keeps nobody from aborting the job.
 #include "mpi/mpi_thread.hpp"
 
-#include <sched.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -9,16 +8,13 @@
 #include <utility>
 
 #include "convoy/error.hpp"
+#include "mpi/patience.hpp"
 
 namespace convoy {
 namespace {
 
 using Clock = std::chrono::steady_clock;
 
-// A collective of small networks takes tens of microseconds: polls that long without sleeping, but giving the core
-// away.
-constexpr int kEagerPolls = 2000;
-constexpr std::chrono::microseconds kPause{50};
 constexpr std::chrono::seconds kThreadPatience{1};  // more than a poll takes: the thread is stuck in a call
 constexpr std::chrono::seconds kAbortPatience{5};
 
@@ -118,24 +114,20 @@ void MpiThread::loop() {
   if (start_error_) return;
 
   std::vector<Handle> active;
-  int polls = 0;
+  Patience patience;
   while (true) {
     begin_queued(active);
     if (active.empty()) {
       std::unique_lock lock(mutex_);
       changed_.wait(lock, [this] { return stop_ || !queue_.empty(); });
       if (stop_ && queue_.empty()) break;
-      polls = 0;
+      patience.renew();
       continue;
     }
     const std::size_t before = active.size();
     poll(active);
-    polls = active.size() < before ? 0 : polls + 1;
-    if (polls < kEagerPolls) {
-      sched_yield();
-    } else {
-      std::this_thread::sleep_for(kPause);
-    }
+    if (active.size() < before) patience.renew();
+    patience.rest();
   }
   MPI_Finalize();
 }

@@ -8,29 +8,24 @@
 #include <algorithm>
 #include <array>
 #include <atomic>
-#include <chrono>
 #include <cstring>
 #include <functional>
 #include <optional>
 #include <random>
 #include <sstream>
 #include <string>
-#include <thread>
 #include <utility>
 
 #include "convoy/error.hpp"
 #include "io/host_info.hpp"
 #include "io/huge_pages.hpp"
+#include "mpi/patience.hpp"
 
 namespace convoy {
 namespace {
 
 constexpr std::size_t kBlock = 1024;  // floats summed at a time, so that the sum stays in the first cache
 constexpr std::size_t kLine = 16;     // floats of a cache line, which two ranks should not write at once
-constexpr int kEagerPolls = 2000;     // that long without sleeping, but giving the core away
-constexpr std::chrono::microseconds kPause{50};
-
-std::size_t whole_pages(std::size_t bytes) { return (bytes + page_size() - 1) / page_size() * page_size(); }
 
 std::size_t begin_of_part(std::size_t part, std::size_t parts, std::size_t count) {
   return part == parts ? count : count * part / parts / kLine * kLine;
@@ -80,7 +75,7 @@ struct SharedArena::Meeting {
 
 std::unique_ptr<SharedArena> SharedArena::make(const Arena& arena, Communicator& group, bool is_wanted) {
   static_assert(std::atomic_ref<std::uint32_t>::is_always_lock_free, "others would not work between processes");
-  const std::size_t pages = whole_pages(arena.bytes()), bytes = pages + sizeof(Meeting);
+  const std::size_t pages = whole_pages(arena.bytes(), page_size()), bytes = pages + sizeof(Meeting);
   const auto meeting = [&](const SharedMemory& memory) { return reinterpret_cast<Meeting*>(memory.data() + pages); };
   std::optional<SharedMemory> own = is_wanted ? SharedMemory::create(bytes) : std::nullopt;
   Offer offer{.process_space = process_space_id(), .process = ::getpid(), .token = draw_token(), .bytes = bytes};
@@ -91,11 +86,16 @@ std::unique_ptr<SharedArena> SharedArena::make(const Arena& arena, Communicator&
   const std::vector<std::string> offers = group.gather(own ? offer.text() : "");
   if (std::ranges::count(offers, "") > 0) return nullptr;
 
+  const auto own_rank = static_cast<std::size_t>(group.rank());
   std::vector<SharedMemory> ranks;
   bool are_all_mapped = true;
   for (const std::string& text : offers) {
     const Offer other = Offer::from(text);
     CONVOY_CHECK(other.bytes == bytes, "an arena of {} bytes is attached beside one of {}", bytes, other.bytes);
+    if (ranks.size() == own_rank) {
+      ranks.push_back(std::move(*own));
+      continue;
+    }
     std::optional<SharedMemory> memory = other.process_space == offer.process_space
                                              ? SharedMemory::of_process(other.process, other.file, bytes)
                                              : std::nullopt;
@@ -104,14 +104,16 @@ std::unique_ptr<SharedArena> SharedArena::make(const Arena& arena, Communicator&
     ranks.push_back(std::move(*memory));
   }
   if (group.min_max(are_all_mapped ? 1 : 0).least == 0) return nullptr;
-  std::memcpy(own->data(), arena.data(), arena.bytes());
-  own->replace(arena.data(), pages);
+  SharedMemory& memory = ranks[own_rank];
+  std::memcpy(memory.data(), arena.data(), arena.bytes());
+  memory.replace(arena.data(), pages);
+  memory.forget_file();
   return std::unique_ptr<SharedArena>(new SharedArena(arena, group.rank(), std::move(ranks)));
 }
 
 SharedArena::SharedArena(const Arena& arena, int rank, std::vector<SharedMemory> ranks)
     : data_(arena.floats()),
-      bytes_(whole_pages(arena.bytes())),
+      bytes_(whole_pages(arena.bytes(), page_size())),
       rank_(static_cast<std::size_t>(rank)),
       ranks_(std::move(ranks)) {}
 
@@ -154,13 +156,7 @@ void SharedArena::meet() {
     round.store(now + 1, std::memory_order_release);
     return;
   }
-  for (int polls = 0; round.load(std::memory_order_acquire) == now; ++polls) {
-    if (polls < kEagerPolls) {
-      std::this_thread::yield();
-    } else {
-      std::this_thread::sleep_for(kPause);
-    }
-  }
+  for (Patience patience; round.load(std::memory_order_acquire) == now;) patience.rest();
 }
 
 }  // namespace convoy

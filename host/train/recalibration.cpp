@@ -92,8 +92,8 @@ bool Recalibration::run(Weights& weights, int epoch) {
     }
     if (!go_on_()) return false;
   }
-  const float left = communicator_.average_and_join({sums_.floats(), count}, 1.0F / static_cast<float>(batches_));
-  if (left != 1) backend_.scale(sums_.floats(), left, count);
+  communicator_.average_and_join({sums_.floats(), count}, 1);
+  backend_.scale(sums_.floats(), 1.0F / static_cast<float>(batches_), count);
   backend_.copy(statistics, sums_.data(), count * sizeof(float));
   weights.touch();
   return true;

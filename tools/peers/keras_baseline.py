@@ -11,8 +11,11 @@ from pathlib import Path
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
-import keras  # noqa: E402  (after its log level)
-import numpy as np  # noqa: E402
+try:
+    import keras  # after its log level
+    import numpy as np
+except ImportError as missing:
+    sys.exit(f"keras_baseline.py: {missing}: pip install tensorflow")
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
@@ -33,6 +36,8 @@ parser.add_argument("--seeds", type=int, default=5)
 parser.add_argument("--epochs", type=int, default=5)
 args = parser.parse_args()
 
+if not (args.data / "test_batch.bin").is_file():
+    parser.error(f"--data {args.data}: no test_batch.bin there: expected the folder of CIFAR-10's binary version")
 train = read_cifar10(args.data, [f"data_batch_{i}.bin" for i in range(1, 6)])
 test = read_cifar10(args.data, ["test_batch.bin"])
 for seed in range(args.seeds):
