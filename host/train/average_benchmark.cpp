@@ -111,8 +111,8 @@ AverageTimes measure_average(Backend& backend, Communicator& communicator, const
     const FloatRange part{range.data, bytes / sizeof(float)};
     const auto average = [&] {
       if (bytes < whole) return mean_over_group(backend, group, part);
-      communicator.average_and_join(range, 1);
-      weights.become_mean(range, group.share(), static_cast<double*>(square.data()));
+      const float left = communicator.average_and_join(range, group.share());
+      weights.become_mean(range, left, squares_of_part(step.model().layout.trainable_elements, communicator, square));
     };
     const std::vector<double> found = time_in_turn(backend, communicator, rounds, progress,
                                                    {repeated(average), [&](int in_row) {

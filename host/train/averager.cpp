@@ -175,9 +175,10 @@ void Averager::average_world(std::int64_t step) {
   }
   Weights& first = ranks_.front()->weights;
   const RangeOf range_of = config_.averaging.moments == MomentsRule::average ? weights_with_moments_of : weights_of;
-  sum_into_first(backend_, world_, range_of);
+  const float left = average_into_first(backend_, world_, range_of);
   if (config_.averaging.outer != OuterKind::average) first.touch();  // which goes on from the mean: no narrow one yet
-  first.become_mean(range_of(*ranks_.front()), world_.share(), static_cast<double*>(square_of_mean_.data()));
+  first.become_mean(range_of(*ranks_.front()), left,
+                    squares_of_part(layout_.trainable_elements, *world_.workers, square_of_mean_));
   mean_square_ = mean_square;
   outer_.step(first.data(), ranks_.front()->plan.learning_rate(step));
   share_weights(world_, range_of);
@@ -194,6 +195,7 @@ std::optional<double> Averager::distance() {
   if (!mean_square_) return distance_;
   double square_of_mean = 0;
   backend_.download(&square_of_mean, square_of_mean_.data(), sizeof square_of_mean);
+  world_.workers->sum({&square_of_mean, 1});
   // The mean of ||w_r - mean||^2 is the mean of ||w_r||^2 less ||mean||^2.
   distance_ = std::sqrt(std::max(0.0, *mean_square_ - square_of_mean) / square_of_mean);
   mean_square_.reset();
@@ -222,8 +224,8 @@ void Averager::average_nodes() {
   const Range range(backend_, "average inside nodes");
   for (const RankGroup& node : nodes_) {
     if (node.size == 1) continue;
-    sum_into_first(backend_, node, weights_of);
-    node.ranks.front()->weights.become_mean(weights_of(*node.ranks.front()), node.share());
+    const float left = average_into_first(backend_, node, weights_of);
+    node.ranks.front()->weights.become_mean(weights_of(*node.ranks.front()), left);
     share_weights(node, weights_of);
   }
 }
@@ -268,9 +270,9 @@ void Averager::finish_late_average() {
   }
   // Moments have gone on meanwhile, and a correction as of the weights could make second ones negative.
   if (config_.averaging.moments == MomentsRule::average) {
-    sum_into_first(backend_, world_, moments_of);
     const FloatRange sum = moments_of(*ranks_.front());
-    backend_.scale(sum.data, world_.share(), sum.count);
+    const float left = average_into_first(backend_, world_, moments_of);
+    if (left != 1) backend_.scale(sum.data, left, sum.count);
     share_first(backend_, world_, moments_of);
   }
   reset_moments();

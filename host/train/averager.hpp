@@ -39,7 +39,7 @@ class Averager {
   Weights& averaged();
 
   // ||w_r - mean|| / ||mean||, root mean square over the ranks, before the last average of weights over the world.
-  // Waits for that average.
+  // Waits for that average; all workers call it.
   std::optional<double> distance();
 
   CommunicationCost cost() const;  // of this run, in earlier processes too
@@ -81,7 +81,7 @@ class Averager {
   std::optional<double> distance_;
   std::vector<double> squares_;        // ||w_r||^2 of every rank of the world
   std::optional<double> mean_square_;  // of these, before the last average, where distance_ is not yet that one's
-  Arena square_of_mean_;               // a double: ||mean||^2 of the last average
+  Arena square_of_mean_;               // a double: this worker's part of ||mean||^2, of the last average
   Weights averaged_;
   CommunicationCost cost_before_;        // of earlier processes, less what the communicator did for earlier runs
   std::vector<Attachment> attachments_;  // the last member: they end before what they hold on to

@@ -4,6 +4,7 @@
 #include <algorithm>
 
 #include "convoy/error.hpp"
+#include "data/sampler.hpp"
 
 namespace convoy {
 
@@ -12,12 +13,12 @@ void mean_over_group(Backend& backend, const RankGroup& group, FloatRange sum) {
   if (left != 1) backend.scale(sum.data, left, sum.count);
 }
 
-void sum_into_first(Backend& backend, const RankGroup& group, const RangeOf& range) {
+float average_into_first(Backend& backend, const RankGroup& group, const RangeOf& range) {
   const FloatRange sum = range(*group.ranks.front());
   for (std::size_t r = 1; r < group.ranks.size(); ++r) {
     backend.add_scaled(sum.data, 1, range(*group.ranks[r]).data, sum.count);
   }
-  group.workers->average_and_join(sum, 1);
+  return group.workers->average_and_join(sum, group.share());
 }
 
 void share_first(Backend& backend, const RankGroup& group, const RangeOf& range) {
@@ -25,6 +26,13 @@ void share_first(Backend& backend, const RankGroup& group, const RangeOf& range)
   for (std::size_t r = 1; r < group.ranks.size(); ++r) {
     backend.copy(range(*group.ranks[r]).data, first.data, first.count * sizeof(float));
   }
+}
+
+SquareSum squares_of_part(std::size_t count, const Communicator& workers, const Arena& sum) {
+  const Share part = share_of(0, static_cast<std::int64_t>(count), workers.rank(), workers.size());
+  return {.from = static_cast<std::size_t>(part.first),
+          .to = static_cast<std::size_t>(part.first + part.count),
+          .sum = static_cast<double*>(sum.data())};
 }
 
 RankGroup world_group(Communicator& communicator, const std::vector<std::unique_ptr<LocalRank>>& ranks) {

@@ -25,10 +25,13 @@ using RangeOf = std::function<FloatRange(LocalRank&)>;  // of one length on all 
 
 // `sum`, this worker's share of a sum over the group, becomes the group's mean.
 void mean_over_group(Backend& backend, const RankGroup& group, FloatRange sum);
-// The first rank's range becomes the sum of all ranks'.
-void sum_into_first(Backend& backend, const RankGroup& group, const RangeOf& range);
+// The first rank's range becomes the mean over all ranks, when it is multiplied by what this returns.
+[[nodiscard]] float average_into_first(Backend& backend, const RankGroup& group, const RangeOf& range);
 // The first rank's range on all others of this worker.
 void share_first(Backend& backend, const RankGroup& group, const RangeOf& range);
+
+// What each worker squares of `count` values that are the same on all, into `sum`, a double.
+SquareSum squares_of_part(std::size_t count, const Communicator& workers, const Arena& sum);
 
 // The whole world as one group, and the nodes in it: consecutive ranks, `node_size` each (0: those of a host).
 RankGroup world_group(Communicator& communicator, const std::vector<std::unique_ptr<LocalRank>>& ranks);
