@@ -206,6 +206,7 @@ CudaBackend::CudaBackend(const DeviceRequest& request) {
               .compute = convoy::compute_type(request.precision),
               .workspace_limit = workspace_limit(properties.totalGlobalMem),
               .deterministic = request.deterministic,
+              .has_device_alone = request.has_device_alone,
               .graph = request.graph};
   ranges_.emplace(stream, capture_);
   const std::string cuda = runtime_version(), cudnn_library = cudnn_version();

@@ -33,7 +33,8 @@ struct Context {
   DType compute = DType::f32;
   std::size_t workspace_limit = kMostWorkspace;
   bool deterministic = false;
-  bool graph = true;  // replay a recorded step as a CUDA graph
+  bool has_device_alone = true;  // in the forward pass and the update: no collective runs beside them
+  bool graph = true;             // replay a recorded step as a CUDA graph
 };
 
 }  // namespace convoy::cuda

@@ -1,6 +1,7 @@
 // What follows a convolution on the GPU: max-pool, batch normalisation, residual addition, activation. Two kernels each
-// way where the batch's statistics are taken, one otherwise. Saved for the backward pass: the pooled tensor, the
-// maxima's places, what a smooth activation saw where a residual was added, statistics per group of samples.
+// way where the batch's statistics are taken, forward one if it has the device for itself; one otherwise. Saved for the
+// backward pass: the pooled tensor, the maxima's places, what a smooth activation saw where a residual was added,
+// statistics per group of samples.
 #include "kernels/epilogue.hpp"
 
 #include <algorithm>
@@ -41,7 +42,8 @@ class Epilogue final : public Operation {
   std::size_t groups_;
   EpilogueSaved saved_;
   Needs needs_;
-  DeviceMemory counters_;  // a few words that must keep their zeros from step to step
+  bool is_at_once_ = false;  // the forward pass with the batch's statistics is one launch
+  DeviceMemory counters_;    // a few words that must keep their zeros from step to step
 };
 
 Epilogue::Epilogue(const EpilogueSpec& spec, int batch, Mode mode, const Context& context)
@@ -64,6 +66,7 @@ Epilogue::Epilogue(const EpilogueSpec& spec, int batch, Mode mode, const Context
   CONVOY_CHECK(std::int64_t{batch} * spec.input.height * spec.input.width <= std::numeric_limits<int>::max() / 2,
                "epilogue: {} images of {}x{} are more pixels than a kernel counts; a smaller --batch helps", batch,
                spec.input.height, spec.input.width);
+  is_at_once_ = facts_.normalises_batch && context.has_device_alone && epilogue_forward_fits_at_once(args_);
   groups_ = static_cast<std::size_t>((batch + args_.shape.group_size - 1) / args_.shape.group_size);
 
   needs_ = epilogue_needs(spec, facts_, stored_, 5 * groups_ * spec.input.channels * sizeof(float), saved_);
@@ -137,17 +140,10 @@ void Epilogue::forward(const Operands& operands) {
     args.running_variance = operands.running_variance;
   }
   if (facts_.normalises_batch) {
-    epilogue_forward_sums(args, stream_);
-    if (spec_.pool > 1) {
-      args.input = args.pooled;
-      args.pooled = nullptr;
-      args.argmax = nullptr;
-      args.shape.height = args.shape.pooled_height;
-      args.shape.width = args.shape.pooled_width;
-      args.shape.pool = 1;
-    }
+    epilogue_forward(args, is_at_once_, stream_);
+  } else {
+    epilogue_forward_apply(args, stream_);
   }
-  epilogue_forward_apply(args, stream_);
 }
 
 EpilogueArgs Epilogue::backward_args(const Operands& operands) const {

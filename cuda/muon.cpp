@@ -97,6 +97,7 @@ class Muon final : public Update {
   cudaStream_t stream_;
   int iterations_;
   MuonArgs args_;
+  bool starts_at_once_ = false;
   std::vector<Batch> batches_;
   std::size_t copies_ = 0, squares_ = 0, polynomials_ = 0, products_ = 0;  // where they lie in the workspace, in bytes
   std::size_t workspace_bytes_ = 0;
@@ -144,6 +145,7 @@ Muon::Muon(const MuonSpec& spec, const Context& context) : stream_(context.strea
       place += one;
     }
   }
+  starts_at_once_ = context.has_device_alone && muon_start_fits_at_once(args_);
   copies_ = align_up(2 * sizeof(double) * static_cast<std::size_t>(args_.parts));
   squares_ = copies_ + copies;
   polynomials_ = squares_ + squares;
@@ -197,8 +199,7 @@ void Muon::enqueue(const UpdateOperands& operands) {
                             .loss_scale = operands.loss_scale,
                             .sums = reinterpret_cast<double*>(workspace),
                             .copies = workspace + copies_};
-  muon_momentum(args_, buffers, stream_);
-  muon_gather(args_, buffers, stream_);
+  muon_start(args_, buffers, starts_at_once_, stream_);
   for (const Batch& batch : batches_) orthogonalise(batch, workspace);
   muon_apply(args_, buffers, stream_);
 }

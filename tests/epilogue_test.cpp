@@ -337,17 +337,34 @@ TEST_P(Epilogue, large_arguments_neither_overflow_nor_lose_the_gradient) {
   }
 }
 
-TEST_P(Epilogue, repeats_bit_for_bit) {
-  const EpilogueSpec spec = spec_of({6, 6, 24}, 2, true, true, Activation::gelu);
-  const Tensors given = tensors(spec, 5);
-  const Results first = run_operation(*backend, spec, 5, Mode::train, given);
-  const Results second = run_operation(*backend, spec, 5, Mode::train, given);
+void expect_same_bits(const Results& first, const Results& second) {
   EXPECT_EQ(first.output, second.output);
   EXPECT_EQ(first.input_gradient, second.input_gradient);
   EXPECT_EQ(first.weights_gradient, second.weights_gradient);
   EXPECT_EQ(first.bias_gradient, second.bias_gradient);
   EXPECT_EQ(first.running_mean, second.running_mean);
   EXPECT_EQ(first.running_variance, second.running_variance);
+}
+
+TEST_P(Epilogue, repeats_bit_for_bit) {
+  const EpilogueSpec spec = spec_of({6, 6, 24}, 2, true, true, Activation::gelu);
+  const Tensors given = tensors(spec, 5);
+  const Results first = run_operation(*backend, spec, 5, Mode::train, given);
+  expect_same_bits(first, run_operation(*backend, spec, 5, Mode::train, given));
+}
+
+TEST_P(Epilogue, gives_the_same_bits_in_one_launch_and_in_two) {
+  if (GetParam().backend == std::string_view("cpu")) GTEST_SKIP() << "a CPU launches nothing";
+  const auto in_two = test::make_backend_beside_collectives(GetParam().backend, GetParam().precision);
+  for (const Shape& shape : kShapes) {
+    for (const int pool : {1, 2, 3}) {
+      const EpilogueSpec spec = spec_of(shape.input, pool, true, true, Activation::gelu);
+      SCOPED_TRACE(fmt::format("{}: {}", shape.what, text(spec)));
+      const Tensors given = tensors(spec, shape.batch);
+      const Results in_one = run_operation(*backend, spec, shape.batch, Mode::train, given);
+      expect_same_bits(in_one, run_operation(*in_two, spec, shape.batch, Mode::train, given));
+    }
+  }
 }
 
 TEST_P(Epilogue, rejects_impossible_specs) {

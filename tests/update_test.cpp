@@ -548,6 +548,16 @@ TEST_P(MuonOnDevice, repeats_bit_for_bit) {
   EXPECT_EQ(first.first, second.first);
 }
 
+TEST_P(MuonOnDevice, gives_the_same_bits_where_its_start_is_one_launch_and_two) {
+  const auto in_two = test::make_backend_beside_collectives(GetParam().backend, GetParam().precision);
+  MuonSpec spec;
+  spec.matrices = {{0, 64, 216, 0, 0.05F}, {14000, 90, 33, 1, 0.0F}};
+  const State<float> one = run_recorded(*backend, spec, kSteps, kFactor),
+                     two = run_recorded(*in_two, spec, kSteps, kFactor);
+  EXPECT_EQ(one.weights, two.weights);
+  EXPECT_EQ(one.first, two.first);
+}
+
 TEST_P(MuonOnDevice, takes_more_matrices_than_one_launch) {
   const Rounding rounding = backend->compute_type() == DType::f32 ? exact : to_bf16;
   MuonSpec spec;

@@ -1,5 +1,5 @@
 // What follows a convolution: max-pool, normalisation, residual addition, activation, and the way back. Training with
-// batch statistics takes two kernels each way: one makes the sums of every channel (and pools), one applies them.
+// batch statistics takes two passes each way: one makes the sums of every channel (and pools), one applies them.
 #pragma once
 
 #include <cuda_runtime_api.h>
@@ -33,14 +33,14 @@ struct EpilogueArgs {
   void* output = nullptr;
   void* pooled = nullptr;           // written by the forward pass that pools
   unsigned char* argmax = nullptr;  // [pooled elements] row * pool + column in the window
-  void* preactivation = nullptr;    // written by forward_apply: what the activation was applied to
+  void* preactivation = nullptr;    // what the activation was applied to
 
   // The normalisation: (x - mean) * factor + shift. From `mean` and `factor`, or, where `mean` is null, from the
   // running statistics; neither: none.
   const float* scale = nullptr;                                            // [channels]
   const float* shift = nullptr;                                            // [channels]
-  float *running_mean = nullptr, *running_variance = nullptr;              // [channels]; moved by forward_sums
-  float *mean = nullptr, *factor = nullptr, *inverse_deviation = nullptr;  // [groups, channels], by forward_sums
+  float *running_mean = nullptr, *running_variance = nullptr;              // [channels]; moved by epilogue_forward
+  float *mean = nullptr, *factor = nullptr, *inverse_deviation = nullptr;  // [groups, channels], by epilogue_forward
   float *slope = nullptr, *offset = nullptr;                               // [groups, channels], by backward_sums
   // [channels], by backward_sums; where `mean` is null shift_gradient is the sum of g alone.
   float *scale_gradient = nullptr, *shift_gradient = nullptr;
@@ -61,8 +61,10 @@ struct EpilogueArgs {
 std::size_t epilogue_workspace(const EpilogueArgs&);  // bytes
 int epilogue_counters(const EpilogueArgs&);
 
-void epilogue_forward_sums(const EpilogueArgs&, cudaStream_t);   // pools too, where pool > 1
-void epilogue_forward_apply(const EpilogueArgs&, cudaStream_t);  // pools too, where pool > 1
+// With the batch's statistics: two kernels, or one whose blocks wait for each other, on a device that has room for all.
+void epilogue_forward(const EpilogueArgs&, bool at_once, cudaStream_t);  // pools too, where pool > 1
+bool epilogue_forward_fits_at_once(const EpilogueArgs&);                 // on the current device, where it is idle
+void epilogue_forward_apply(const EpilogueArgs&, cudaStream_t);          // without statistics; pools too
 void epilogue_backward_sums(const EpilogueArgs&, cudaStream_t);
 void epilogue_backward_apply(const EpilogueArgs&, cudaStream_t);
 

@@ -1,5 +1,7 @@
 // The forward passes of what follows a convolution. Training with batch statistics: pooling and the statistics' sums in
-// one pass over the input, normalisation, residual addition and activation in another. Otherwise the second does all.
+// one pass over the input, normalisation, residual addition and activation in another; both in one launch where all
+// blocks run at once, and so can wait for each other in between. Otherwise the second does all.
+#include "kernels/at_once.hpp"
 #include "kernels/epilogue_parts.hpp"
 
 namespace convoy::cuda {
@@ -122,7 +124,7 @@ __device__ void finish_statistics(const EpilogueArgs& args, const Cover& cover, 
 }
 
 template <typename T, int kCount>
-__global__ void __launch_bounds__(kThreads, 2) forward_sums_kernel(const EpilogueArgs args, const Cover given) {
+__device__ void sum_rows(const EpilogueArgs& args, const Cover& given) {
   __shared__ BlockSums<2 * kCount> sums;
   __shared__ PartSums<3> part_sums;
   const EpilogueShape shape = in_registers(args.shape);
@@ -216,8 +218,9 @@ __device__ inline void factors_of(const EpilogueArgs& args, int group, int chann
   }
 }
 
-template <typename T, int kCount>
-__global__ void __launch_bounds__(kThreads, 3) forward_apply_kernel(const EpilogueArgs args, const Cover given) {
+// kAhead: rows that a thread has on their way at once.
+template <typename T, int kCount, int kAhead>
+__device__ void apply_to_rows(const EpilogueArgs& args, const Cover& given) {
   __shared__ TileFactors<3, kCount> factors;
   const EpilogueShape shape = in_registers(args.shape);
   const Cover cover = in_registers(given);
@@ -255,7 +258,7 @@ __global__ void __launch_bounds__(kThreads, 3) forward_apply_kernel(const Epilog
   int row = rows.first + place.line;
   std::int64_t at = std::int64_t{row} * shape.channels + place.channel;
   if (shape.pool == 1) {
-    constexpr int kAhead = 2;  // rows on their way at once; the output may be the input's memory
+    // The output may be the input's memory.
     for (; row < valid_end; row += kAhead * cover.lines, at += kAhead * stride) {
       Access<T, kCount> input[kAhead], residual[kAhead];
 #pragma unroll
@@ -287,6 +290,35 @@ __global__ void __launch_bounds__(kThreads, 3) forward_apply_kernel(const Epilog
   }
 }
 
+// What is left to do when the pooled tensor is there.
+__host__ __device__ inline EpilogueArgs after_pooling(EpilogueArgs args) {
+  if (args.shape.pool == 1) return args;
+  args.input = args.pooled;
+  args.pooled = nullptr;
+  args.argmax = nullptr;
+  args.shape.height = args.shape.pooled_height;
+  args.shape.width = args.shape.pooled_width;
+  args.shape.pool = 1;
+  return args;
+}
+
+template <typename T, int kCount>
+__global__ void __launch_bounds__(kThreads, 2) forward_sums_kernel(const EpilogueArgs args, const Cover cover) {
+  sum_rows<T, kCount>(args, cover);
+}
+
+template <typename T, int kCount>
+__global__ void __launch_bounds__(kThreads, 3) forward_apply_kernel(const EpilogueArgs args, const Cover cover) {
+  apply_to_rows<T, kCount, 2>(args, cover);
+}
+
+template <typename T, int kCount>
+__global__ void __launch_bounds__(kThreads, 3) forward_kernel(const EpilogueArgs args, const Cover cover) {
+  sum_rows<T, kCount>(args, cover);
+  wait_for_all_blocks();
+  apply_to_rows<T, kCount, 3>(after_pooling(args), cover);  // fewer blocks than above, each with more on its way
+}
+
 }  // namespace
 
 std::size_t epilogue_workspace(const EpilogueArgs& args) {
@@ -296,10 +328,23 @@ std::size_t epilogue_workspace(const EpilogueArgs& args) {
 
 int epilogue_counters(const EpilogueArgs& args) { return cover(args, kMostSumBlocks).tiles; }
 
-void epilogue_forward_sums(const EpilogueArgs& args, cudaStream_t stream) {
-  launch_covering(args, kMostSumBlocks, [&]<typename T, int kCount>(const Cover& all, dim3 blocks, dim3 threads) {
-    forward_sums_kernel<T, kCount><<<blocks, threads, 0, stream>>>(args, all);
+bool epilogue_forward_fits_at_once(const EpilogueArgs& args) {
+  bool fits = false;
+  launch_covering(args, kMostSumBlocks, [&]<typename T, int kCount>(const Cover&, dim3 blocks, dim3 threads) {
+    fits = fits_at_once(forward_kernel<T, kCount>, blocks, threads);
   });
+  return fits;
+}
+
+void epilogue_forward(const EpilogueArgs& args, bool at_once, cudaStream_t stream) {
+  launch_covering(args, kMostSumBlocks, [&]<typename T, int kCount>(const Cover& all, dim3 blocks, dim3 threads) {
+    if (at_once) {
+      launch_at_once(forward_kernel<T, kCount>, blocks, threads, stream, args, all);
+    } else {
+      forward_sums_kernel<T, kCount><<<blocks, threads, 0, stream>>>(args, all);
+    }
+  });
+  if (!at_once) epilogue_forward_apply(after_pooling(args), stream);
 }
 
 void epilogue_forward_apply(const EpilogueArgs& args, cudaStream_t stream) {

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <type_traits>
 
+#include "kernels/at_once.hpp"
 #include "kernels/launch.hpp"
 #include "kernels/muon.hpp"
 
@@ -56,7 +57,7 @@ struct alignas(16) Four {
   float values[4];
 };
 
-__global__ void momentum_kernel(const __grid_constant__ Table table, const __grid_constant__ MuonBuffers buffers) {
+__device__ void move_momentum(const Table& table, const MuonBuffers& buffers) {
   __shared__ double scratch[kThreads / kWarp];
   if (skips_update(buffers.loss_scale)) return;  // what is made of old sums in between goes nowhere
   const int block = table.matrices[0].first_part + static_cast<int>(blockIdx.x);
@@ -161,7 +162,7 @@ __device__ std::int64_t runs_of(const MuonMatrix& matrix) {
 }
 
 template <typename T>
-__global__ void gather_kernel(const __grid_constant__ Table table, const __grid_constant__ MuonBuffers buffers) {
+__device__ void gather(const Table& table, const MuonBuffers& buffers) {
   __shared__ double scratch[kThreads / kWarp];
   const int block = table.matrices[0].first_part + static_cast<int>(blockIdx.x);
   const MuonMatrix& matrix = matrix_of(table, block);
@@ -185,6 +186,23 @@ __global__ void gather_kernel(const __grid_constant__ Table table, const __grid_
     }
     to[run] = scaled;
   }
+}
+
+__global__ void momentum_kernel(const __grid_constant__ Table table, const __grid_constant__ MuonBuffers buffers) {
+  move_momentum(table, buffers);
+}
+
+template <typename T>
+__global__ void gather_kernel(const __grid_constant__ Table table, const __grid_constant__ MuonBuffers buffers) {
+  gather<T>(table, buffers);
+}
+
+template <typename T>
+__global__ void momentum_gather_kernel(const __grid_constant__ Table table,
+                                       const __grid_constant__ MuonBuffers buffers) {
+  move_momentum(table, buffers);
+  wait_for_all_blocks();
+  gather<T>(table, buffers);
 }
 
 // The weights of a place as narrow ones.
@@ -234,8 +252,9 @@ __global__ void apply_kernel(const __grid_constant__ Table table, const __grid_c
   }
 }
 
-// Over all matrices, as many at a time as an argument holds.
-void launch(void (*kernel)(Table, MuonBuffers), const MuonArgs& args, const MuonBuffers& buffers, cudaStream_t stream) {
+// Calls launch(table, blocks) for all matrices, as many at a time as an argument holds.
+template <typename Launch>
+void for_tables(const MuonArgs& args, const Launch& launch) {
   const auto matrices = static_cast<int>(args.matrices.size());
   for (int first = 0; first < matrices; first += kMatrices) {
     Table table{};
@@ -245,10 +264,21 @@ void launch(void (*kernel)(Table, MuonBuffers), const MuonArgs& args, const Muon
     table.nesterov = args.nesterov;
     table.normalise_weights = args.normalise_weights;
     const MuonMatrix& last = table.matrices[table.count - 1];
-    const int blocks = last.first_part + last.parts - table.matrices[0].first_part;
+    launch(table, dim3(static_cast<unsigned>(last.first_part + last.parts - table.matrices[0].first_part)));
+  }
+}
+
+using Kernel = void (*)(Table, MuonBuffers);
+
+void launch(Kernel kernel, const MuonArgs& args, const MuonBuffers& buffers, cudaStream_t stream) {
+  for_tables(args, [&](const Table& table, dim3 blocks) {
     kernel<<<blocks, kThreads, 0, stream>>>(table, buffers);
     CHECK_CUDA(cudaGetLastError());
-  }
+  });
+}
+
+Kernel momentum_gather(const MuonArgs& args) {
+  return args.copy_type == DType::f32 ? momentum_gather_kernel<float> : momentum_gather_kernel<__nv_bfloat16>;
 }
 
 }  // namespace
@@ -257,11 +287,21 @@ int muon_parts(std::int64_t elements) {
   return static_cast<int>(std::clamp<std::int64_t>((elements + kPartElements - 1) / kPartElements, 1, kMostParts));
 }
 
-void muon_momentum(const MuonArgs& args, const MuonBuffers& buffers, cudaStream_t stream) {
-  launch(momentum_kernel, args, buffers, stream);
+bool muon_start_fits_at_once(const MuonArgs& args) {
+  bool fits = true;
+  for_tables(args,
+             [&](const Table&, dim3 blocks) { fits = fits && fits_at_once(momentum_gather(args), blocks, kThreads); });
+  return fits;
 }
 
-void muon_gather(const MuonArgs& args, const MuonBuffers& buffers, cudaStream_t stream) {
+void muon_start(const MuonArgs& args, const MuonBuffers& buffers, bool at_once, cudaStream_t stream) {
+  if (at_once) {
+    for_tables(args, [&](const Table& table, dim3 blocks) {
+      launch_at_once(momentum_gather(args), blocks, kThreads, stream, table, buffers);
+    });
+    return;
+  }
+  launch(momentum_kernel, args, buffers, stream);
   launch(args.copy_type == DType::f32 ? gather_kernel<float> : gather_kernel<__nv_bfloat16>, args, buffers, stream);
 }
 

@@ -1,5 +1,5 @@
-// What Muon does beside its products, for all matrices in one launch each: momentum, the scaled copy that the products
-// start from, and the step.
+// What Muon does beside its products, for all matrices in one launch each: momentum with the scaled copy that the
+// products start from, and the step.
 #pragma once
 
 #include <cuda_runtime_api.h>
@@ -51,9 +51,10 @@ struct MuonBuffers {
 };
 
 // momentum <- args.momentum * momentum + g; the sums.
-void muon_momentum(const MuonArgs&, const MuonBuffers&, cudaStream_t stream);
 // start <- update / (|update| + 1e-7), zero beyond the matrix; the update is momentum, or Nesterov's look ahead.
-void muon_gather(const MuonArgs&, const MuonBuffers&, cudaStream_t stream);
+// Two kernels, or one whose blocks wait for each other, on a device that has room for all.
+void muon_start(const MuonArgs&, const MuonBuffers&, bool at_once, cudaStream_t stream);
+bool muon_start_fits_at_once(const MuonArgs&);  // on the current device, where it is idle
 // weights <- keep * weights - rate * result, with the decay and, where asked, the projection in `keep`.
 void muon_apply(const MuonArgs&, const MuonBuffers&, cudaStream_t stream);
 

@@ -112,6 +112,7 @@ ChosenDevice choose_device(RunConfig& config, int local_worker) {
                              .index = row.count == nullptr ? 0 : local_worker % row.count(),
                              .deterministic = config.deterministic,
                              .autotune = config.autotune,
+                             .has_device_alone = config.averaging.delay == 0,
                              .graph = config.graph});
   config.threads = chosen.backend->info().threads;
   chosen.line = fmt::format("device: {} [{}]; precision: {} [{}]", describe(chosen.backend->info()), reason,

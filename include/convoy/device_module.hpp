@@ -14,11 +14,12 @@ namespace convoy {
 // What a worker asks of a device.
 struct DeviceRequest {
   Precision precision = Precision::fp32;
-  int threads = 0;             // of a CPU; 0: every core that this process may use
-  int index = 0;               // among the visible devices of this kind
-  bool deterministic = false;  // only algorithms that give the same bits each time
-  bool autotune = false;       // choose among algorithms by measuring them
-  bool graph = true;           // replay what was recorded as one launch
+  int threads = 0;               // of a CPU; 0: every core that this process may use
+  int index = 0;                 // among the visible devices of this kind
+  bool deterministic = false;    // only algorithms that give the same bits each time
+  bool autotune = false;         // choose among algorithms by measuring them
+  bool has_device_alone = true;  // no average runs beside a step
+  bool graph = true;             // replay what was recorded as one launch
 };
 
 // What the workers' devices are connected for.

@@ -18,6 +18,13 @@ const BackendRow& row_of(std::string_view backend) {
   fail("no backend '{}'", backend);
 }
 
+std::unique_ptr<Backend> make(const std::string& backend, const DeviceRequest& request) {
+  std::unique_ptr<Backend> made = row_of(backend).make(request);
+  CONVOY_CHECK(made->info().precision == request.precision, "the {} backend computes in {} on this machine, not in {}",
+               backend, convoy::name(made->info().precision), convoy::name(request.precision));
+  return made;
+}
+
 }  // namespace
 
 std::string name(const BackendCase& one) { return fmt::format("{}_{}", one.backend, convoy::name(one.precision)); }
@@ -27,11 +34,11 @@ void PrintTo(const BackendCase& one, std::ostream* stream) {
 }
 
 std::unique_ptr<Backend> make_backend_for_test(const std::string& backend, Precision precision, Repeats repeats) {
-  std::unique_ptr<Backend> made = row_of(backend).make(
-      {.precision = precision, .threads = kThreads, .deterministic = repeats == Repeats::bit_for_bit});
-  CONVOY_CHECK(made->info().precision == precision, "the {} backend computes in {} on this machine, not in {}", backend,
-               convoy::name(made->info().precision), convoy::name(precision));
-  return made;
+  return make(backend, {.precision = precision, .threads = kThreads, .deterministic = repeats == Repeats::bit_for_bit});
+}
+
+std::unique_ptr<Backend> make_backend_beside_collectives(const std::string& backend, Precision precision) {
+  return make(backend, {.precision = precision, .threads = kThreads, .has_device_alone = false});
 }
 
 std::string reason_to_skip(const BackendCase& one) {

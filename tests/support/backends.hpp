@@ -30,6 +30,9 @@ enum class Repeats : std::uint8_t { nearly, bit_for_bit };
 std::unique_ptr<Backend> make_backend_for_test(const std::string& backend, Precision precision,
                                                Repeats repeats = Repeats::nearly);
 
+// The same where collectives run beside steps, so that no kernel may wait for all of its blocks.
+std::unique_ptr<Backend> make_backend_beside_collectives(const std::string& backend, Precision precision);
+
 // Why this machine cannot run the case, or "".
 std::string reason_to_skip(const BackendCase&);
 
