@@ -176,6 +176,7 @@ def figure_of_intervals(names, series, label, title):
         axes.axhline(0, color=INK, linewidth=0.7)
         if max(abs(mean) + half for points in series.values() for mean, half in points) > 10:
             axes.set_yscale("symlog", linthresh=1)
+            axes.margins(y=0.1)  # the outermost whole
             axes.yaxis.set_major_locator(SymmetricalLogLocator(base=10, linthresh=1, subs=(1, 2, 5)))
             axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
         axes.set_xticks(range(len(names)), names)
