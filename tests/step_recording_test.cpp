@@ -95,8 +95,7 @@ TEST_P(RecordedSteps, find_narrow_weights_and_norm_made_by_the_kernel_that_divid
   step_->run(variant_);
   const auto average = backend->record(StepKind::full, [&] {
     const Range range(*backend, "average");
-    weights_->become_mean(weights_->communicated(), 1.0F / 3,
-                          {.to = model_.layout.trainable_elements, .sum = static_cast<double*>(square.data())});
+    weights_->become_mean(weights_->communicated(), 1.0F / 3, static_cast<double*>(square.data()));
     weights_->refresh_narrow();
   });
   for (int i = 0; i < 2; ++i) average->replay();

@@ -120,16 +120,16 @@ struct alignas(kWords * sizeof(T)) NarrowPack {
   T values[kWords];
 };
 
-// Squares from the first on are summed in the order of reduce_kernel.
+// Squares are summed in the order of reduce_kernel.
 template <typename T>
 __global__ void __launch_bounds__(kThreads, 2)
-    mean_of_sums_kernel(float* values, std::size_t count, float factor, T* narrow, SquareSum squares, bool is_aligned,
-                        DeviceMark* left, ReductionScratch* scratch) {
+    mean_of_sums_kernel(float* values, std::size_t count, float factor, T* narrow, std::size_t squared, double* result,
+                        bool is_aligned, DeviceMark* left, ReductionScratch* scratch) {
   const std::size_t stride = std::size_t{gridDim.x} * kThreads;
   if (left != nullptr && blockIdx.x == 0 && threadIdx.x == 0) left->is_waiting = 0;
   double square = 0;
-  const auto add_square = [&square, squares](double mean, std::size_t i) {
-    if (squares.from <= i && i < squares.to) square += mean * mean;
+  const auto add_square = [&square, squared](double mean, std::size_t i) {
+    if (i < squared) square += mean * mean;
   };
   for (std::size_t pack = std::size_t{blockIdx.x} * kThreads + threadIdx.x; pack * kWords < count; pack += stride) {
     const std::size_t first = pack * kWords;
@@ -152,8 +152,8 @@ __global__ void __launch_bounds__(kThreads, 2)
       }
     }
   }
-  if (squares.sum == nullptr) return;
-  grid_reduce(square, 0.0, SumOfSquares{}, scratch, [result = squares.sum](double sum) { *result = sum; });
+  if (result == nullptr) return;
+  grid_reduce(square, 0.0, SumOfSquares{}, scratch, [result](double sum) { *result = sum; });
 }
 
 }  // namespace
@@ -181,13 +181,13 @@ void scale(float* a, float factor, std::size_t count, DeviceMark* left, cudaStre
 
 void mean_of_sums(const MeanArgs& args, DType compute, DeviceMark* left, ReductionScratch* scratch,
                   cudaStream_t stream) {
-  const int blocks = args.squares.sum != nullptr ? reduction_blocks(args.squares.to)
-                                                 : blocks_for(static_cast<std::int64_t>(args.count / kWords));
+  const int blocks = args.square != nullptr ? reduction_blocks(args.squared)
+                                            : blocks_for(static_cast<std::int64_t>(args.count / kWords));
   const bool all_aligned = is_aligned(args.values) && is_aligned(args.narrow_values);
   dispatch(compute, [&]<typename T>() {
     mean_of_sums_kernel<T><<<blocks, kThreads, 0, stream>>>(args.values, args.count, args.factor,
-                                                            static_cast<T*>(args.narrow_values), args.squares,
-                                                            all_aligned, left, scratch);
+                                                            static_cast<T*>(args.narrow_values), args.squared,
+                                                            args.square, all_aligned, left, scratch);
   });
   CHECK_CUDA(cudaGetLastError());
 }

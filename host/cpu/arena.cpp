@@ -63,17 +63,14 @@ void scale(float* a, float factor, std::size_t count, const Context& context) {
 }
 
 void mean_of_sums(const MeanArgs& args, const Context& context) {
-  std::size_t from = 0, to = 0;  // what is multiplied as it is squared
-  if (args.squares.sum != nullptr) {
-    from = args.squares.from;
-    to = args.squares.to;
-    *args.squares.sum = sum_over_parts(to - from, context, [&](std::int64_t begin, std::int64_t end) {
-      return context.kernels->arena.scale_and_square(args.values + from + begin, args.factor, end - begin);
+  std::size_t done = 0;
+  if (args.square != nullptr) {
+    done = args.squared;
+    *args.square = sum_over_parts(done, context, [&](std::int64_t begin, std::int64_t end) {
+      return context.kernels->arena.scale_and_square(args.values + begin, args.factor, end - begin);
     });
   }
-  if (args.factor == 1) return;
-  scale(args.values, args.factor, from, context);
-  scale(args.values + to, args.factor, args.count - to, context);
+  scale(args.values + done, args.factor, args.count - done, context);
 }
 
 double sum_of_squares(const float* values, std::size_t count, const Context& context) {

@@ -112,7 +112,7 @@ AverageTimes measure_average(Backend& backend, Communicator& communicator, const
     const auto average = [&] {
       if (bytes < whole) return mean_over_group(backend, group, part);
       const float left = communicator.average_and_join(range, group.share());
-      weights.become_mean(range, left, squares_of_part(step.model().layout.trainable_elements, communicator, square));
+      become_mean(backend, group, weights, range, left, static_cast<double*>(square.data()));
     };
     const std::vector<double> found = time_in_turn(backend, communicator, rounds, progress,
                                                    {repeated(average), [&](int in_row) {

@@ -177,8 +177,8 @@ void Averager::average_world(std::int64_t step) {
   const RangeOf range_of = config_.averaging.moments == MomentsRule::average ? weights_with_moments_of : weights_of;
   const float left = average_into_first(backend_, world_, range_of);
   if (config_.averaging.outer != OuterKind::average) first.touch();  // which goes on from the mean: no narrow one yet
-  first.become_mean(range_of(*ranks_.front()), left,
-                    squares_of_part(layout_.trainable_elements, *world_.workers, square_of_mean_));
+  square_of_part_ = become_mean(backend_, world_, first, range_of(*ranks_.front()), left,
+                                static_cast<double*>(square_of_mean_.data()));
   mean_square_ = mean_square;
   outer_.step(first.data(), ranks_.front()->plan.learning_rate(step));
   share_weights(world_, range_of);
@@ -194,8 +194,12 @@ void Averager::share_weights(const RankGroup& group, const RangeOf& range) {
 std::optional<double> Averager::distance() {
   if (!mean_square_) return distance_;
   double square_of_mean = 0;
-  backend_.download(&square_of_mean, square_of_mean_.data(), sizeof square_of_mean);
-  world_.workers->sum({&square_of_mean, 1});
+  if (square_of_part_) {
+    square_of_mean = *square_of_part_;
+    world_.workers->sum({&square_of_mean, 1});
+  } else {
+    backend_.download(&square_of_mean, square_of_mean_.data(), sizeof square_of_mean);
+  }
   // The mean of ||w_r - mean||^2 is the mean of ||w_r||^2 less ||mean||^2.
   distance_ = std::sqrt(std::max(0.0, *mean_square_ - square_of_mean) / square_of_mean);
   mean_square_.reset();

@@ -79,9 +79,10 @@ class Averager {
   std::unique_ptr<Late> late_;
   std::vector<Arena> moving_averages_;  // of every local rank; empty without --ema
   std::optional<double> distance_;
-  std::vector<double> squares_;        // ||w_r||^2 of every rank of the world
-  std::optional<double> mean_square_;  // of these, before the last average, where distance_ is not yet that one's
-  Arena square_of_mean_;               // a double: this worker's part of ||mean||^2, of the last average
+  std::vector<double> squares_;           // ||w_r||^2 of every rank of the world
+  std::optional<double> mean_square_;     // of these, before the last average, where distance_ is not yet that one's
+  std::optional<double> square_of_part_;  // this worker's share of ||mean||^2 of the last average, where ranks divided
+  Arena square_of_mean_;                  // as they summed; else all of it, a double, is here
   Weights averaged_;
   CommunicationCost cost_before_;        // of earlier processes, less what the communicator did for earlier runs
   std::vector<Attachment> attachments_;  // the last member: they end before what they hold on to

@@ -28,11 +28,16 @@ void share_first(Backend& backend, const RankGroup& group, const RangeOf& range)
   }
 }
 
-SquareSum squares_of_part(std::size_t count, const Communicator& workers, const Arena& sum) {
-  const Share part = share_of(0, static_cast<std::int64_t>(count), workers.rank(), workers.size());
-  return {.from = static_cast<std::size_t>(part.first),
-          .to = static_cast<std::size_t>(part.first + part.count),
-          .sum = static_cast<double*>(sum.data())};
+std::optional<double> become_mean(Backend& backend, const RankGroup& group, Weights& weights, FloatRange range,
+                                  float left, double* square) {
+  if (left != 1) {
+    weights.become_mean(range, left, square);
+    return std::nullopt;
+  }
+  weights.touch();
+  const auto count = static_cast<std::int64_t>(weights.layout().trainable_elements);
+  const Share part = share_of(0, count, group.workers->rank(), group.workers->size());
+  return backend.sum_of_squares(weights.data() + part.first, static_cast<std::size_t>(part.count));
 }
 
 RankGroup world_group(Communicator& communicator, const std::vector<std::unique_ptr<LocalRank>>& ranks) {

@@ -4,6 +4,7 @@
 #include <cstddef>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <vector>
 
 #include "convoy/backend.hpp"
@@ -30,8 +31,11 @@ void mean_over_group(Backend& backend, const RankGroup& group, FloatRange sum);
 // The first rank's range on all others of this worker.
 void share_first(Backend& backend, const RankGroup& group, const RangeOf& range);
 
-// What each worker squares of `count` values that are the same on all, into `sum`, a double.
-SquareSum squares_of_part(std::size_t count, const Communicator& workers, const Arena& sum);
+// `range` of `weights`, times `left`, becomes the mean over the group. ||mean||^2 of the trainable ones lies in
+// `square`, device memory, then; or, where nothing is left to multiply, this returns what the worker's part of them
+// adds to it.
+std::optional<double> become_mean(Backend& backend, const RankGroup& group, Weights& weights, FloatRange range,
+                                  float left, double* square);
 
 // The whole world as one group, and the nodes in it: consecutive ranks, `node_size` each (0: those of a host).
 RankGroup world_group(Communicator& communicator, const std::vector<std::unique_ptr<LocalRank>>& ranks);

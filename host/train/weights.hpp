@@ -73,14 +73,17 @@ class Weights {
   }
 
   // `sums`, of weights or with moments, are where an average has added; times `factor` they are the means, and become
-  // them, in one pass with the narrow weights where those were fresh.
-  void become_mean(FloatRange sums, float factor, const SquareSum& squares = {}) {
-    if (sums.data != data() && factor != 1) backend_->scale(sums.data, factor, moment_elements());
+  // them, in one pass with the narrow weights where those were fresh. What sum_of_squares says of the trainable means
+  // lies in `square`, device memory, if that is given.
+  void become_mean(FloatRange sums, float factor, double* square = nullptr) {
+    if (factor == 1 && square == nullptr) return touch();  // they are the means
+    if (sums.data != data()) backend_->scale(sums.data, factor, moment_elements());
     backend_->mean_of_sums({.values = data(),
                             .count = layout_->communicated_elements,
                             .factor = factor,
                             .narrow_values = narrow_version_ == version_ ? narrow() : nullptr,
-                            .squares = squares});
+                            .squared = layout_->trainable_elements,
+                            .square = square});
     touch_by_update();
   }
 

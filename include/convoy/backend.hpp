@@ -132,19 +132,14 @@ struct LossArgs {
   const LossScale* loss_scale = nullptr;  // null but in fp16: 1
 };
 
-// Of the squares of values [from, to).
-struct SquareSum {
-  std::size_t from = 0, to = 0;
-  double* sum = nullptr;  // device memory; null: nobody wants it
-};
-
 // Sums over ranks become their means: values[i] *= factor.
 struct MeanArgs {
   float* values = nullptr;
   std::size_t count = 0;
   float factor = 1;
   void* narrow_values = nullptr;  // the means in the compute type; null: nobody wants them there
-  SquareSum squares;              // of the means
+  std::size_t squared = 0;        // the first so many means
+  double* square = nullptr;       // device memory: what sum_of_squares says of those; null: nobody wants it
 };
 
 // What is recorded; part of the key under which a recording is kept. All ranks record the same kinds.
