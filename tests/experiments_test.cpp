@@ -217,11 +217,15 @@ TEST_F(AveragingExperiment, trains_every_cell_by_the_recipe_given) {
 
   ASSERT_EQ(averaging("--regime batch --seeds 1 --recipe '" + recipe + "'").code, 0);
   for (const char* cell : {"batch/one_rank", "batch/2_ranks-every:4", "batch/2_ranks-step"}) expect(cell, 6);
+  ASSERT_EQ(averaging("--regime batch --seeds 1 --batch 100 --out larger --recipe '" + recipe + "'").code, 0);
+  for (const char* cell : {"batch/one_rank", "batch/2_ranks-every:4", "batch/2_ranks-step"}) {
+    EXPECT_EQ(Json::parse(std::ifstream(folder_.path() / "larger/own" / cell / "seed-0/summary.json"))["steps"], 3);
+  }
 }
 
 TEST_F(AveragingExperiment, gives_a_cell_options_of_its_own) {
   const ShellOutcome outcome = averaging(
-      "--regime rank --seeds 1 --batch-per-rank 32 --with every:4 '--learning-rate 0.25 --momentum 0.5' "
+      "--regime rank --seeds 1 --batch 32 --with every:4 '--learning-rate 0.25 --momentum 0.5' "
       "--with 'same batch' '--learning-rate 0.125'");
   ASSERT_EQ(outcome.code, 0) << outcome.output;
   const std::pair<const char*, double> rates[] = {
@@ -269,9 +273,9 @@ TEST_F(AveragingExperiment, says_whether_an_aim_is_reached_only_where_the_interv
 }
 
 TEST_F(AveragingExperiment, refuses_options_that_it_gives_itself) {
-  const ShellOutcome outcome = averaging("--batch 32");
+  const ShellOutcome outcome = averaging("--batch-per-rank 32");
   EXPECT_EQ(outcome.code, 2);
-  EXPECT_THAT(outcome.output, HasSubstr("--batch is given to each run"));
+  EXPECT_THAT(outcome.output, HasSubstr("--batch-per-rank is given to each run"));
   const ShellOutcome unknown = averaging("--with every:5 '--seed 1'");
   EXPECT_EQ(unknown.code, 2);
   EXPECT_THAT(unknown.output, HasSubstr("--with every:5: one of one rank, same batch, every:4, step"));
