@@ -12,6 +12,7 @@
 #include <string>
 #include <utility>
 
+#include "mpi/mpi_communicator.hpp"
 #include "support/program_test.hpp"
 #include "support/run_files.hpp"
 #include "support/smooth_networks.hpp"
@@ -114,6 +115,24 @@ TEST_F(ResumeProgram, processes_of_mpirun_go_on_to_the_bit) {
   ASSERT_EQ(done.code, 0) << done.output;
   EXPECT_THAT(done.output, HasSubstr("resumed after step"));
   EXPECT_EQ(test::weights_of(file("run")), test::weights_of(file("whole")));
+}
+
+// As on hosts with folders of their own, where the run lies on the first one's alone.
+TEST_F(ResumeProgram, processes_that_do_not_see_the_run_know_from_the_first_that_it_is_done) {
+  if (!mpi_missing().empty()) GTEST_SKIP() << mpi_missing();
+  if (test::run_shell("command -v mpirun").code != 0) GTEST_SKIP() << "no mpirun on the PATH";
+  const std::string apart =
+      "printf '#!/bin/sh\\nmine=of-${OMPI_COMM_WORLD_RANK:-$PMI_RANK}\\nmkdir -p $mine && cd $mine && exec timeout "
+      "-s KILL 60 \"%s\" \"$@\"\\n' \"$CONVOY\" > apart\nchmod +x apart; export CONVOY=$PWD/apart\n";
+  const std::string train = apart + "\"$launch\" 2 " + kTrain;
+  const std::string there = "--model ../smooth_norm.json --epochs 1 --out run ";
+  const auto first = shell(train + there + "2>&1");
+  ASSERT_EQ(first.code, 0) << first.output;
+  ASSERT_TRUE(fs::exists(file("of-0/run/summary.json")));
+  ASSERT_FALSE(fs::exists(file("of-1/run")));
+  const auto again = shell(train + there + "--resume auto 2>&1");
+  EXPECT_EQ(again.code, 0) << again.output;
+  EXPECT_THAT(again.output, HasSubstr("the run in run has taken its 15 steps: nothing to resume\n"));
 }
 
 // By an hour, back and forth: the clock that NTP sets, and that a person sees.

@@ -10,7 +10,7 @@
 #include "cli/command.hpp"
 #include "cli/config_options.hpp"
 #include "cli/workers.hpp"
-#include "convoy/error.hpp"
+#include "convoy/communicator.hpp"
 #include "io/progress.hpp"
 #include "io/run_folder.hpp"
 #include "io/stop_signals.hpp"
@@ -21,12 +21,13 @@
 namespace convoy {
 namespace {
 
-// Those with something left to do; of each other, a line.
-std::vector<RunConfig> unfinished_of(std::vector<RunConfig> runs) {
-  std::erase_if(runs, [](const RunConfig& run) {
-    const std::optional<std::string> line = finished_line(run);
-    if (line && launched_process() == 0) fmt::print("{}\n", *line);
-    return line.has_value();
+// Those with something left to do; of each other, a line. The first worker says so for all: on a host of their own the
+// others may not see the run's folder.
+std::vector<RunConfig> unfinished_of(std::vector<RunConfig> runs, Communicator& workers, RunContext& context) {
+  std::erase_if(runs, [&](const RunConfig& run) {
+    const std::string line = workers.gather(workers.rank() == 0 ? finished_line(run).value_or("") : "").front();
+    if (!line.empty()) context.note(line);
+    return !line.empty();
   });
   return runs;
 }
@@ -35,17 +36,18 @@ int run(const ConfigOptions& options, const CommandContext& command) {
   RunConfig config = options.resolve_resuming();
   const std::optional<Launch> launch = find_launch();
   if (is_series(config) && config.out.empty()) config.out = default_run_path(config.name).string();
-  const std::vector<RunConfig> runs = unfinished_of(runs_of(config));
-  if (runs.empty()) {
-    if (is_series(config) && launched_process() == 0) fmt::print("{}\n", series_table(config));
-    return static_cast<int>(ExitCode::done);
-  }
-  config.data = data_or_found(config.data);
   Progress progress(stdout);
   if (launch) progress.set_style(Progress::Style::lines);  // mpirun's terminal is none, whatever it says
   catch_stop_signals();
   return run_job(launch, config, command, progress, [&](Communicator& workers, RunContext& context) {
-    const int stop_signal = train_all(config, runs, workers, context);
+    const std::vector<RunConfig> runs = unfinished_of(runs_of(config), workers, context);
+    if (runs.empty()) {
+      if (is_series(config) && workers.rank() == 0) context.note(series_table(config));
+      return static_cast<int>(ExitCode::done);
+    }
+    RunConfig with_data = config;
+    with_data.data = data_or_found(config.data);
+    const int stop_signal = train_all(with_data, runs, workers, context);
     let_stop_signals_pass();
     return static_cast<int>(stop_signal == 0 ? ExitCode::done : ExitCode::resumable);
   });
