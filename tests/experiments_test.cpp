@@ -225,11 +225,11 @@ TEST_F(AveragingExperiment, trains_every_cell_by_the_recipe_given) {
 
 TEST_F(AveragingExperiment, gives_a_cell_options_of_its_own) {
   const ShellOutcome outcome = averaging(
-      "--regime rank --seeds 1 --batch 32 --with every:4 '--learning-rate 0.25 --momentum 0.5' "
+      "--regime rank --seeds 1 --batch 32 --learning-rate 0.5 --with every:4 '--learning-rate 0.25 --momentum 0.5' "
       "--with 'same batch' '--learning-rate 0.125'");
   ASSERT_EQ(outcome.code, 0) << outcome.output;
   const std::pair<const char*, double> rates[] = {
-      {"one_rank", 0.001}, {"one_rank-batch_of_2", 0.125}, {"2_ranks-every:4", 0.25}, {"2_ranks-step", 0.001}};
+      {"one_rank", 0.5}, {"one_rank-batch_of_2", 0.125}, {"2_ranks-every:4", 0.25}, {"2_ranks-step", 0.5}};
   for (const auto& [cell, rate] : rates) {
     const auto path = folder_.path() / "runs/seed/rank" / cell / "seed-0/summary.json";
     const Json summary = Json::parse(std::ifstream(path));
