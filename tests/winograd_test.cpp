@@ -93,7 +93,7 @@ class WinogradOnCpu : public testing::Test {
 
   static std::unique_ptr<Backend> backend_with(const char* wish) {
     setenv("CONVOY_CPU_WINOGRAD", wish, 1);
-    return make_cpu_backend({});
+    return make_cpu_backend({.threads = 2});  // with one it may take parts of any
   }
   static std::string implementation(const char* wish, const ConvSpec& spec, int batch, Mode mode = Mode::train) {
     return backend_with(wish)->plan(spec, batch, mode)->implementation();
@@ -129,7 +129,7 @@ TEST_F(WinogradOnCpu, is_taken_by_itself_and_turned_off_by_a_variable) {
 
 TEST_F(WinogradOnCpu, takes_a_large_batch_in_equal_parts_with_a_small_workspace) {
   SKIP_WITHOUT_WINOGRAD();
-  constexpr int kBatch = 366;  // two parts of 183
+  constexpr int kBatch = 382;  // two parts of 191, a prime: of other batches oneDNN itself may take parts at a time
   ConvSpec spec = large_spec();
   spec.bias = true;
   const auto parted = backend_with("1"), direct = backend_with("0");
@@ -139,7 +139,7 @@ TEST_F(WinogradOnCpu, takes_a_large_batch_in_equal_parts_with_a_small_workspace)
   EXPECT_LE(planned->needs().workspace, std::size_t{260} << 20);
   EXPECT_EQ(planned->work().backward_flops, direct->plan(spec, kBatch, Mode::train)->work().backward_flops);
 
-  // Gradients are sums over 82,350 pixels instead of 2,313 terms: off by the root of that as much.
+  // Gradients are sums over 85,950 pixels instead of 2,313 terms: off by the root of that as much.
   expect_equal(*direct, *parted, spec, kBatch, 6 * kTolerance);
 }
 
