@@ -238,7 +238,7 @@ TEST_P(CpuEpilogueKernels, epilogues_match_double_precision_loops) {
   for (const Case& test : cases()) {
     const Inputs inputs(test);
     const Results expected = reference(test, inputs);
-    for (const int block : {8, 16}) {
+    for (const int block : {8, 16, kChannelsLast}) {
       SCOPED_TRACE(testing::Message() << "block " << block << " channels " << test.spec.input.channels << " pool "
                                       << test.spec.pool << " normalise " << test.spec.normalise << " residual "
                                       << test.spec.residual << " activation " << int(test.spec.activation));
@@ -259,8 +259,11 @@ TEST_P(CpuEpilogueKernels, epilogues_in_evaluation_use_the_running_statistics_an
 TEST_P(CpuEpilogueKernels, epilogues_in_bf16_round_only_what_they_store) {
   for (const Case& test : cases()) {
     const Inputs inputs(test);
+    const Results expected = reference(test, inputs);
     // Eight bits of mantissa: the gradient before the activation, a saved pre-activation and the result are rounded.
-    expect_results(run(test, inputs, context_for(kernels(), 8, 2, DType::bf16)), reference(test, inputs), 1.2e-2);
+    for (const int block : {8, kChannelsLast}) {
+      expect_results(run(test, inputs, context_for(kernels(), block, 2, DType::bf16)), expected, 1.2e-2);
+    }
   }
 }
 

@@ -80,7 +80,7 @@ using CpuPoolKernels = CpuKernels;
 TEST_P(CpuPoolKernels, pooling_of_any_window_matches_double_precision_loops) {
   for (const auto kind : {PoolSpec::Kind::max, PoolSpec::Kind::average}) {
     for (const int channels : {3, 16, 20}) {
-      for (const int block : {8, 16}) {
+      for (const int block : {8, 16, kChannelsLast}) {
         for (const DType type : {DType::f32, DType::bf16}) {
           check_pool(kernels(), pool_of(kind, {7, 9, channels}, 3, 2, 1), block, type);
           check_pool(kernels(), pool_of(kind, {8, 8, channels}, 2, 2, 0), block, type);

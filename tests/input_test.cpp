@@ -292,12 +292,12 @@ TEST_P(Input, bf16_is_the_nearest_to_fp32_ties_to_even) {
   }
 }
 
-// Blocks of 2 leave one channel of padding, blocks of 3 are plain NHWC.
+// Blocks of 2 leave one channel of padding.
 TEST_P(Input, blocked_channels_hold_the_same_and_pad_with_zeros) {
   const Data data(GetParam().image);
   const StepRow row = step_row(GetParam().epoch);
   for (const auto& [name, context] : cpu_contexts()) {
-    for (int native_block : {2, 3}) {
+    for (int native_block : {2, 3, cpu::kChannelsLast}) {
       cpu::Context blocked = context;
       blocked.native_block = native_block;
       const int block = block_of(GetParam(), blocked);

@@ -248,7 +248,7 @@ Needs Convolution::needs() const {
 std::string Convolution::implementation() const {
   std::string text = forward_.implementation;
   for (const Plan* plan : {&data_, &weights_}) {
-    if (!plan->implementation.empty() && plan->implementation != forward_.implementation) {
+    if (text.find(plan->implementation) == std::string::npos) {
       text += ", " + plan->implementation;
     }
   }

@@ -62,10 +62,9 @@ Dense::Dense(const DenseSpec& spec, int batch, Mode mode, const Context& context
   output_gradient_ = {{batch, spec.outputs}, compute, Tag::nc};
   const memory::dims dimensions = {spec.outputs, spec.input.channels, spec.input.height, spec.input.width};
   master_weights_ = {dimensions, memory::data_type::f32, Tag::ohwi};
-  // Rows blocked like the input's channels: all three products take them so, and turning the master weights into this
+  // Rows that lie like the input's channels: all three products take them so, and turning the master weights into this
   // form and gradients back moves whole runs of channels. oneDNN's own choice costs more to turn than it saves.
-  const bool is_blocked = context_.layout(spec.input).block == context_.native_block;
-  weights_tag_ = !is_blocked ? Tag::any : context_.native_block == 16 ? Tag::nChw16c : Tag::nChw8c;
+  if (context_.is_native(spec.input)) weights_tag_ = native_tag(context_);
   planned_weights_ = {dimensions, compute, weights_tag_};
   bias_ = vector_description(spec.bias, spec.outputs);
   plan_forward();

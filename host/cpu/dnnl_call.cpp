@@ -20,13 +20,14 @@ memory::data_type data_type(DType type) {
   fail("unknown element type {}", static_cast<int>(type));
 }
 
-memory::desc activation_description(int batch, const Extent& extent, DType type, const Context& context) {
-  const Layout layout = context.layout(extent);
+memory::format_tag native_tag(const Context& context) {
   using Tag = memory::format_tag;
-  const Tag tag = layout.block == 16 && layout.blocks * 16 >= extent.channels && context.native_block == 16
-                      ? Tag::nChw16c
-                  : layout.block == 8 && context.native_block == 8 ? Tag::nChw8c
-                                                                   : Tag::nchw;
+  if (context.native_block == kChannelsLast) return Tag::nhwc;
+  return context.native_block == 16 ? Tag::nChw16c : Tag::nChw8c;
+}
+
+memory::desc activation_description(int batch, const Extent& extent, DType type, const Context& context) {
+  const auto tag = context.is_native(extent) ? native_tag(context) : memory::format_tag::nchw;
   return {{batch, extent.channels, extent.height, extent.width}, data_type(type), tag};
 }
 

@@ -12,6 +12,9 @@ namespace convoy::cpu {
 
 dnnl::memory::data_type data_type(DType type);
 
+// oneDNN's name of the layout of activations that lie in blocks of native_block channels, or with channels last.
+dnnl::memory::format_tag native_tag(const Context& context);
+
 // An activation [batch, extent] in this backend's layout, logical dimensions N,C,H,W.
 dnnl::memory::desc activation_description(int batch, const Extent& extent, DType type, const Context& context);
 

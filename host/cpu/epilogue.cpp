@@ -15,8 +15,10 @@
 namespace convoy::cpu {
 namespace {
 
-// Pixels whose sums one thread makes in one piece; chosen so that a piece is some hundred kilobytes.
+// Pixels of a block of channels whose sums one thread makes in one piece, fewer of a wider one; chosen so that a piece
+// is some hundred kilobytes.
 constexpr std::int64_t kChunkPixels = 4096;
+constexpr int kBlock = 16;
 
 // Below this many elements waking the other threads takes longer than the work.
 constexpr std::size_t kSerialElements = 16384;
@@ -97,7 +99,8 @@ Epilogue::Epilogue(const EpilogueSpec& spec, int batch, Mode mode, const Context
   args_.pooled_width = spec.pool == 1 ? args_.width : out.width;
   args_.pool = spec.pool;
   args_.group_size = facts_.normalises_batch && spec.group_size > 0 ? std::min(spec.group_size, batch) : batch;
-  args_.chunk_size = static_cast<int>(std::clamp<std::int64_t>(kChunkPixels / out.pixels(), 1, args_.group_size));
+  const std::int64_t chunk_pixels = kChunkPixels * kBlock / std::max(in.block, kBlock);
+  args_.chunk_size = static_cast<int>(std::clamp<std::int64_t>(chunk_pixels / out.pixels(), 1, args_.group_size));
   args_.type = context.compute;
   args_.activation = spec.activation;
   args_.threads = stored_.input < kSerialElements ? 1 : context.threads;
