@@ -93,7 +93,7 @@ class WinogradOnCpu : public testing::Test {
 
   static std::unique_ptr<Backend> backend_with(const char* wish) {
     setenv("CONVOY_CPU_WINOGRAD", wish, 1);
-    return make_cpu_backend({.threads = 2});  // with one it may take parts of any
+    return make_cpu_backend({.threads = 2});  // with one oneDNN may take parts of any batch
   }
   static std::string implementation(const char* wish, const ConvSpec& spec, int batch, Mode mode = Mode::train) {
     return backend_with(wish)->plan(spec, batch, mode)->implementation();
