@@ -98,6 +98,11 @@ bool multiplies_by_amx(Precision precision) {
 #endif
 }
 
+std::string advice_for(Precision precision) {
+  const bool is_slower = precision == Precision::fp32 && multiplies_by_amx(Precision::bf16);
+  return is_slower ? "this processor has AMX: --precision bf16 trains about twice as fast" : "";
+}
+
 // Channels per block of an activation, see layout.hpp.
 int native_block(Precision precision) {
   if (multiplies_by_amx(precision)) return cpu::kChannelsLast;
@@ -210,7 +215,8 @@ CpuBackend::CpuBackend(const CpuOptions& options) {
                         {"onednn_instructions", std::string(instruction_set_name())},
                         {"kernels", std::string(context_.kernels->isa)}},
            .precision = options.precision,
-           .threads = context_.threads};
+           .threads = context_.threads,
+           .advice = advice_for(options.precision)};
 }
 
 Arena CpuBackend::allocate(std::size_t bytes, std::string_view what, Communicated) {

@@ -40,6 +40,8 @@ RunInputs::RunInputs(RunConfig asked, Communicator& workers, RunContext& context
 void RunInputs::note_device(RunContext& context) const {
   context.note(device.line);
   for (const std::string& warning : device.warnings) context.note(warning);
+  const std::string& advice = backend().info().advice;
+  if (!advice.empty() && !config.is_from_command_line("precision")) context.note(advice);
   if (const std::string line = steering_line(communicator); !line.empty()) context.note(line);
   for (const std::string& warning : config_warnings(config)) context.note(warning);
   if (config.profile_steps.first > 0 && backend().info().kind == "cpu") {

@@ -166,6 +166,7 @@ struct DeviceInfo {
   std::map<std::string, std::string> versions;  // {"onednn", "2.6.3"}, for summary.json
   Precision precision = Precision::fp32;
   int threads = 1;
+  std::string advice = {};  // which other option would make a training faster here, in one line; often empty
 };
 
 // What a backend chose where it may compute the same in several ways: what for, which includes the kind of device and
