@@ -3,8 +3,11 @@
 // needs: oneDNN
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
 #include <functional>
+#include <thread>
+#include <vector>
 
 #include "convoy/error.hpp"
 #include "convoy/philox.hpp"
@@ -444,6 +447,25 @@ TEST(Updates, a_group_without_a_rate_is_refused_when_planned) {
   const cpu::Context context = cpu_context(cpu::select_kernels(), 1);
   EXPECT_THROW(cpu::plan_sgd(SgdSpec{{{0, 8, kMaxGroups, 0.0F}}}, context), Error);
   EXPECT_THROW(cpu::plan_muon(MuonSpec{.matrices = {{0, 2, 4, -1, 0.0F}}}, context), Error);
+}
+
+// Rounded to nearest, 0.9 times the four least numbers there are is these again: without flushing they stay for ever,
+// and every product with one takes Intel's processors over a hundred cycles. In a thread of its own, whose mode nothing
+// else has set.
+TEST(CpuMoments, without_gradients_come_to_zero_in_every_thread) {
+  std::thread([] {
+    constexpr std::size_t kCount = 1 << 18;  // enough to be shared out
+    const auto backend = test::make_backend_for_test("cpu", Precision::fp32);
+    SgdSpec spec{.ranges = {{0, kCount, 0, 0.0F}}, .momentum = 0.9F};
+    const auto update = backend->plan(spec);
+    std::vector<float> weights(kCount, 1.0F), velocity(kCount, 1e-36F);
+    const std::vector<float> gradients(kCount);
+    const StepRow row = row_at(0);
+    const UpdateOperands operands{
+        .weights = weights.data(), .gradients = gradients.data(), .first_moment = velocity.data(), .row = &row};
+    for (int step = 0; step < 300; ++step) update->enqueue(operands);
+    EXPECT_EQ(std::count_if(velocity.begin(), velocity.end(), [](float v) { return v != 0; }), 0);
+  }).join();
 }
 
 // Muon on devices. Tolerances are absolute, for weights near 1 after kSteps steps.

@@ -16,6 +16,7 @@
 #include "cpu/context.hpp"
 #include "cpu/device_timer.hpp"
 #include "cpu/dnnl_call.hpp"
+#include "cpu/flush_denormals.hpp"
 #include "cpu/input.hpp"
 #include "cpu/loss.hpp"
 #include "cpu/operations.hpp"
@@ -199,6 +200,8 @@ CpuBackend::CpuBackend(const CpuOptions& options) {
   context_.threads = options.threads > 0 ? options.threads : usable_cores();
   omp_set_dynamic(0);
   omp_set_num_threads(context_.threads);  // of the calling thread, which is this worker's; oneDNN asks OpenMP
+#pragma omp parallel num_threads(context_.threads)
+  cpu::flush_denormals();
   context_.engine = dnnl::engine(dnnl::engine::kind::cpu, 0);
   context_.stream = dnnl::stream(context_.engine);
   context_.compute = convoy::compute_type(options.precision);
