@@ -16,12 +16,12 @@
 #include "cpu/context.hpp"
 #include "cpu/device_timer.hpp"
 #include "cpu/dnnl_call.hpp"
-#include "cpu/flush_denormals.hpp"
 #include "cpu/input.hpp"
 #include "cpu/loss.hpp"
 #include "cpu/operations.hpp"
 #include "cpu/stager.hpp"
 #include "cpu/winograd.hpp"
+#include "io/flush_denormals.hpp"
 #include "io/huge_pages.hpp"
 
 namespace convoy {
@@ -201,7 +201,7 @@ CpuBackend::CpuBackend(const CpuOptions& options) {
   omp_set_dynamic(0);
   omp_set_num_threads(context_.threads);  // of the calling thread, which is this worker's; oneDNN asks OpenMP
 #pragma omp parallel num_threads(context_.threads)
-  cpu::flush_denormals();
+  flush_denormals();
   context_.engine = dnnl::engine(dnnl::engine::kind::cpu, 0);
   context_.stream = dnnl::stream(context_.engine);
   context_.compute = convoy::compute_type(options.precision);

@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "convoy/error.hpp"
+#include "io/flush_denormals.hpp"
 #include "mpi/patience.hpp"
 
 namespace convoy {
@@ -98,6 +99,7 @@ void MpiThread::abort(int exit_code) noexcept {
 }
 
 void MpiThread::loop() {
+  flush_denormals();  // as the workers' threads do, so that sums are the same in either
   try {
     int provided = 0;
     check_mpi(MPI_Init_thread(nullptr, nullptr, MPI_THREAD_FUNNELED, &provided), "MPI_Init_thread");

@@ -9,7 +9,7 @@
 #include <xmmintrin.h>
 #endif
 
-namespace convoy::cpu {
+namespace convoy {
 
 inline void flush_denormals() {
 #if defined(__SSE2__)
@@ -23,4 +23,4 @@ inline void flush_denormals() {
 #endif
 }
 
-}  // namespace convoy::cpu
+}  // namespace convoy
