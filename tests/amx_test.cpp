@@ -3,6 +3,10 @@
 #include <fmt/format.h>
 #include <gmock/gmock.h>
 
+#include <algorithm>
+#include <string>
+#include <vector>
+
 #include "support/backends.hpp"
 #include "support/training_run.hpp"
 
@@ -44,15 +48,10 @@ TEST_F(Amx, is_told_of_where_a_training_in_fp32_was_not_asked_for) {
   TrainingGround ground;
   const std::vector<Setting> settings = {
       {"data", "synthetic:32"}, {"model", ground.write("tiny.json", kTinyNetwork)}, {"batch", "16"}, {"epochs", "1"}};
-  const auto with_precision = [&](const char* precision) {
-    std::vector<Setting> all = settings;
-    all.emplace_back("precision", precision);
-    return all;
-  };
   const char* const advice = "AMX: --precision bf16";
   EXPECT_THAT(ground.train(settings).output, HasSubstr(advice));
-  EXPECT_THAT(ground.train(with_precision("fp32")).output, Not(HasSubstr(advice)));
-  EXPECT_THAT(ground.train(with_precision("bf16")).output, Not(HasSubstr(advice)));
+  EXPECT_THAT(ground.train(with(settings, {{"precision", "fp32"}})).output, Not(HasSubstr(advice)));
+  EXPECT_THAT(ground.train(with(settings, {{"precision", "bf16"}})).output, Not(HasSubstr(advice)));
 }
 
 }  // namespace
